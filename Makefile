@@ -1,0 +1,80 @@
+# What people type. Needs Python and pip; `make test` also takes a JDK and Maven, and installs them where it may.
+PYTHON ?= python3
+VENV := .venv
+DEMO_VENV := .venv-demo
+BIN := $(VENV)/bin
+PIP := -m pip --disable-pip-version-check --quiet
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest
+PARALLEL := -n $(WORKERS)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast test-all lint format docs lock bench clean java
+
+help:  ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(DEMO_VENV)/.installed  ## The shop example, from PostgreSQL to a star schema; Ctrl-C stops its servers too
+	$(DEMO_VENV)/bin/python examples/shop/shop.py
+
+test: $(VENV)/.installed java lint docs  ## What must pass before a merge: lint, docs, doctests, all tests but the slow ones
+	$(PYTEST) $(PARALLEL) -m "not spark and not slow" --doctest-modules src tests
+	$(PYTEST) -m "spark and not slow"
+
+test-fast: $(VENV)/.installed  ## Unit tests and doctests: no servers, under a minute
+	$(PYTEST) $(PARALLEL) -m "not server and not spark and not slow" --hypothesis-profile=fast --doctest-modules src tests
+
+test-all: $(VENV)/.installed java lint docs  ## Everything, the slow tests too, and ten times the examples of the property tests
+	$(PYTEST) $(PARALLEL) -m "not spark" --hypothesis-profile=thorough --doctest-modules src tests
+	$(PYTEST) -m spark --hypothesis-profile=thorough
+
+lint: $(VENV)/.installed  ## ruff, pyright, import-linter
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.installed  ## Let ruff format and fix what it can
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+docs: $(VENV)/.installed  ## The documentation, into site/; a broken link is an error
+	$(BIN)/zensical build --strict --clean
+
+bench: $(VENV)/.installed  ## The benchmarks
+	$(BIN)/python -m benchmarks
+
+lock: $(VENV)/.installed  ## Pin the newest versions that pyproject.toml allows
+	$(call compile,requirements/dev.txt,--extra all --group dev)
+	$(call compile,requirements/demo.txt,--extra postgres --extra mongo --extra kafka --group demo --constraint requirements/dev.txt)
+
+clean:  ## Remove everything that the other commands made
+	rm -rf $(VENV) $(DEMO_VENV) site build dist .cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# For every Python at once, and without addresses: where packages come from is the business of whoever installs them.
+define compile
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url --no-annotate \
+	  --custom-compile-command "make lock" pyproject.toml $(2) --output-file $(1)
+endef
+
+$(VENV)/.installed: requirements/dev.txt pyproject.toml
+	$(call install,$(VENV),$<)
+
+$(DEMO_VENV)/.installed: requirements/demo.txt pyproject.toml
+	$(call install,$(DEMO_VENV),$<)
+
+define install
+	$(PYTHON) -m venv $(1)
+	$(1)/bin/python $(PIP) install --requirement $(2)
+	$(1)/bin/python $(PIP) install --no-deps --editable .
+	@touch $@
+endef
+
+java:
+	@if ! command -v java >/dev/null || ! command -v mvn >/dev/null; then \
+	  if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	    echo "The tests on Spark and Kafka need a JDK (17 or 21) and Maven: install them, or run 'make test-fast'." >&2; exit 1; \
+	  fi; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends default-jdk-headless maven; \
+	fi

@@ -1,0 +1,1 @@
+"""Examples: whole pipelines, run by the tests."""

@@ -1,0 +1,140 @@
+"""lakekit: lakehouse building blocks on Apache Iceberg. PostgreSQL, MongoDB and Kafka to bronze, silver and gold, each row once."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from typing import TYPE_CHECKING
+
+from lakekit._version import __version__
+
+if TYPE_CHECKING:
+    from lakekit import errors, identity, rules, sources
+    from lakekit.batch import Batch
+    from lakekit.bookmark import Bookmark
+    from lakekit.bronze.deletes import ingest_deletes
+    from lakekit.bronze.ingest import ingest
+    from lakekit.bronze.stream import Stream, stream
+    from lakekit.commit import Commit
+    from lakekit.deletes import Deletes
+    from lakekit.errors import LakekitError
+    from lakekit.gold.lookup import lookup
+    from lakekit.gold.scd2 import merge_scd2
+    from lakekit.identity.attach import with_identity
+    from lakekit.identity.golden import golden
+    from lakekit.identity.resolve import resolve_identities
+    from lakekit.incremental.read import from_frame, history, read, read_new
+    from lakekit.incremental.replay import replay
+    from lakekit.incremental.rewind import rewind
+    from lakekit.lake import Lake, connect
+    from lakekit.report import status
+    from lakekit.silver.append import append
+    from lakekit.silver.clean import clean
+    from lakekit.silver.groups import read_new_groups, replace_groups
+    from lakekit.silver.latest import latest
+    from lakekit.silver.merge import merge
+    from lakekit.silver.shape import lit, select, union_by_name, where
+    from lakekit.tables import create_table, sql_functions
+
+# Each name loads its module on first use, so that importing lakekit costs nothing.
+_HOMES = {
+    "Batch": "batch",
+    "Bookmark": "bookmark",
+    "Commit": "commit",
+    "Deletes": "deletes",
+    "Lake": "lake",
+    "LakekitError": "errors",
+    "Stream": "bronze.stream",
+    "append": "silver.append",
+    "clean": "silver.clean",
+    "connect": "lake",
+    "create_table": "tables",
+    "errors": "",
+    "from_frame": "incremental.read",
+    "golden": "identity.golden",
+    "history": "incremental.read",
+    "identity": "",
+    "ingest": "bronze.ingest",
+    "ingest_deletes": "bronze.deletes",
+    "latest": "silver.latest",
+    "lit": "silver.shape",
+    "lookup": "gold.lookup",
+    "merge": "silver.merge",
+    "merge_scd2": "gold.scd2",
+    "read": "incremental.read",
+    "read_new": "incremental.read",
+    "read_new_groups": "silver.groups",
+    "replace_groups": "silver.groups",
+    "replay": "incremental.replay",
+    "rewind": "incremental.rewind",
+    "resolve_identities": "identity.resolve",
+    "rules": "",
+    "select": "silver.shape",
+    "sources": "",
+    "status": "report",
+    "sql_functions": "tables",
+    "stream": "bronze.stream",
+    "union_by_name": "silver.shape",
+    "where": "silver.shape",
+    "with_identity": "identity.attach",
+}
+
+__all__ = [
+    "Batch",
+    "Bookmark",
+    "Commit",
+    "Deletes",
+    "Lake",
+    "LakekitError",
+    "Stream",
+    "__version__",
+    "append",
+    "clean",
+    "connect",
+    "create_table",
+    "errors",
+    "from_frame",
+    "golden",
+    "history",
+    "identity",
+    "ingest",
+    "ingest_deletes",
+    "latest",
+    "lit",
+    "lookup",
+    "merge",
+    "merge_scd2",
+    "read",
+    "read_new",
+    "read_new_groups",
+    "replace_groups",
+    "replay",
+    "resolve_identities",
+    "rewind",
+    "rules",
+    "select",
+    "sources",
+    "sql_functions",
+    "status",
+    "stream",
+    "union_by_name",
+    "where",
+    "with_identity",
+]
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        msg = f"module 'lakekit' has no attribute {name!r}"
+        raise AttributeError(msg)
+    home = _HOMES[name]
+    found = importlib.import_module(f"lakekit.{home}") if home else importlib.import_module(f"lakekit.{name}")
+    value = getattr(found, name) if home else found
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""Bronze: what each source said, appended once."""

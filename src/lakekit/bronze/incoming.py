@@ -1,0 +1,79 @@
+"""The rows of an increment on their way in: counted, and the bad ones set aside."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lakekit import columns as system
+from lakekit.commit import Commit
+from lakekit.sources.protocol import Increment
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+IN_MEMORY: Final = 16 << 20
+
+
+class Incoming:
+    """Gives the good rows of an increment, once. The bad ones are kept, on disk where they are many, until the `with` block ends.
+
+    Attributes:
+        overlap: What may stand in the target already.
+        details: Gives how far the increment came, once all rows have come.
+        schema: The columns of the good rows.
+        bad_schema: The columns of the bad ones: also why they are bad.
+        rows: How many came so far, of both kinds.
+        rejected: How many of them are bad.
+    """
+
+    def __init__(self, increment: Increment) -> None:
+        self.bad_schema = increment.schema
+        self.overlap = increment.overlap
+        self.details = increment.details
+        self.schema = pa.schema([field for field in increment.schema if field.name not in {system.RULE, system.REASON, system.PAYLOAD}])
+        self.rows = 0
+        self.rejected = 0
+        self._increment = increment
+        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, prefix="lakekit-")  # noqa: SIM115 -- closed by __exit__
+        self._writer: pa.RecordBatchStreamWriter | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The good rows."""
+        for batch in self._increment.batches:
+            self.rows += batch.num_rows
+            yield self._good(batch) if self._increment.rejecting else batch
+
+    def _good(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        reasons = batch.column(system.REASON)
+        if reasons.null_count < batch.num_rows:
+            self.rejected += batch.num_rows - reasons.null_count
+            if self._writer is None:
+                self._writer = pa.ipc.new_stream(self._file, self.bad_schema)
+            self._writer.write_batch(batch.filter(pc.is_valid(reasons)))
+            batch = batch.filter(pc.is_null(reasons))
+        return batch.select(self.schema.names)
+
+    def bad(self) -> Iterator[pa.RecordBatch]:
+        """The bad rows, once all have come."""
+        if self._writer is not None:
+            self._writer.close()
+            self._file.seek(0)
+            yield from pa.ipc.open_stream(self._file)
+
+    def figures(self, label: str, *, inserted: int) -> Commit:
+        """What came."""
+        return Commit(
+            table=label, read=self.rows, inserted=inserted, rejected=self.rejected, unchanged=self.rows - self.rejected - inserted
+        )

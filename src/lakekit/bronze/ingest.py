@@ -1,0 +1,254 @@
+"""ingest: append what is new in a source to a bronze table, each row version once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import attrs
+import pyarrow as pa
+
+from lakekit import columns as system
+from lakekit.batch import Rejects
+from lakekit.bookmark import Bookmark, Position, Span, Stored
+from lakekit.bronze.incoming import Incoming
+from lakekit.clock import instant_of
+from lakekit.commit import Commit
+from lakekit.engines.arrow import conform
+from lakekit.engines.plan import Node, Query, Scan, Stream, TableState
+from lakekit.engines.sql import literal
+from lakekit.engines.types import ident
+from lakekit.errors import ConfigError
+from lakekit.incremental import cas, rejects, target
+from lakekit.names import Identifier, TableName
+from lakekit.sources.protocol import Overlap, Source, Target
+
+if TYPE_CHECKING:
+    from lakekit.engines.plan import Frame
+    from lakekit.engines.protocol import Session
+    from lakekit.lake import Lake
+
+_FILLED = (system.INGESTION_TIMESTAMP, system.WRITE_ID, system.SOURCE, system.OPERATION, system.SOURCE_TIMESTAMP)
+
+
+def ingest(
+    lake: Lake,
+    source: Source,
+    *,
+    into: TableName,
+    on_change: str = "evolve",
+    now: datetime | None = None,
+    dry_run: bool = False,
+    max_reject_fraction: float | None = None,
+) -> Commit:
+    r"""Append what is new in a source to a bronze table: rows and bookmark in one commit.
+
+    Rows that were read before (the overlap that catches late commits) are recognised by all their columns and left out. The table is
+    made at the first run. Running it again without new rows makes no snapshot. What can't be read at all (a message that is no JSON)
+    goes to ``<table>__rejects`` first, with its bytes and its position.
+
+    Args:
+        lake: Where the table is.
+        source: What to read: ``sources.Postgres(…).table(…)``, ``sources.Kafka(…).topic(…)``, ``sources.Files(…)`` …
+        into: The bronze table.
+        on_change: What a changed source schema does: ``"evolve"`` adds and widens columns, ``"fail"`` raises with the statements to run.
+        now: The instant written to ``_ingestion_timestamp``. Default: the clock.
+        dry_run: Count, and write nothing.
+        max_reject_fraction: Refuse to write when more of the rows can't be read.
+
+    Writes:
+        One row per row version of the source: its columns with its types, and ``_ingestion_timestamp``, ``_write_id``, ``_source``,
+        ``_operation`` (``upsert``; ``delete`` for a tombstone of Kafka), ``_source_timestamp`` (NULL: the source does not say).
+
+    Raises:
+        SourceError: The source can't be reached or broke off; the table is as it was.
+        SourceConfigError: The source refuses.
+        ContractError: A NULL cursor, a topic made anew, too many rejects.
+        SchemaError: A column's type conflicts with the table's.
+        CommitConflictError: Another run consumed a part of it first.
+
+    >>> import lakekit as lk, tempfile, pathlib
+    >>> from lakekit import sources
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "a.csv").write_text("id,price\n1,2.5\n")
+    >>> lake = lk.connect(folder / "lake")
+    >>> lk.ingest(lake, sources.Files(folder / "*.csv", format="csv"), into="bronze.prices").inserted
+    1
+    """
+    options = Options(on_change=on_change, max_reject_fraction=max_reject_fraction, dry_run=dry_run)
+    return take(lake, source, into=into, options=options, now=now)[0]
+
+
+@attrs.frozen
+class Options:
+    """How what is new is taken.
+
+    Attributes:
+        in_portions: Whether a part of it will do.
+        place: The public function that takes it.
+    """
+
+    on_change: str = "evolve"
+    max_reject_fraction: float | None = None
+    dry_run: bool = False
+    in_portions: bool = False
+    place: str = "ingest"
+
+    def __attrs_post_init__(self) -> None:
+        limit = self.max_reject_fraction
+        if limit is not None and not 0 <= limit <= 1:
+            raise ConfigError(f"{self.place}(max_reject_fraction=)", "expected a fraction from 0 to 1", got=str(limit))
+
+
+def take(lake: Lake, source: Source, *, into: TableName, options: Options, now: datetime | None = None) -> tuple[Commit, bool]:
+    """One increment of a source, and whether the source holds more."""
+    place = options.place
+    if not isinstance(source, Source):  # pyright: ignore[reportUnnecessaryIsInstance] -- users are not type-checked
+        raise ConfigError(
+            f"{place}()", "expected a source", got=type(source).__name__, hint="write shop.table('public.users', cursor='last_updated_at')."
+        )
+    identifier = lake.identifier(into, place=f"{place}(into=)")
+    instant = instant_of(now, place=f"{place}(now=)")
+    state = lake.find(identifier)
+    stored = cas.stored(state) if state else Stored()
+    if state:
+        cas.require_bookmark(state)
+    start = stored.positions.get(source.upstream)
+    there = Target(state.schema if state else None, lambda: _ingested(lake, state), in_portions=options.in_portions)
+    with source.open(start.values if start else None, target=there) as increment, Incoming(increment) as incoming:
+        schema = _bronze_schema(incoming.schema)
+        if options.dry_run:
+            return _count(lake, identifier, state, incoming), increment.behind
+        state, added = target.ensure(lake, identifier, schema, layer="bronze", on_change=options.on_change, place=place)
+        done = _append(lake, identifier, state, source.upstream, incoming, stored, instant, options.max_reject_fraction)
+    return attrs.evolve(done, columns_added=added), increment.behind
+
+
+def _append(
+    lake: Lake,
+    into: Identifier,
+    state: TableState,
+    upstream: str,
+    incoming: Incoming,
+    stored: Stored,
+    instant: datetime,
+    limit: float | None,
+) -> Commit:
+    start = stored.positions.get(upstream)
+    at = (start.at if start else 0) + 1
+    write_id = Bookmark({upstream: Span(start, Position(at))}, epoch=stored.epoch).write_id(state.label)
+    with lake.engine.session() as session:
+        began = time.perf_counter()
+        # Once a bookmark was set back, anything that comes may be there.
+        overlap = Overlap(None, None) if stored.epoch else incoming.overlap
+        rows = _fresh(state, incoming.schema, incoming.batches(), overlap)
+        prepared = session.append(state, _stamped(rows, incoming.schema, write_id, instant))
+        seconds = {"read": time.perf_counter() - began}
+        landed = False
+        try:
+            details = incoming.details() or {}
+            figures = incoming.figures(state.label, inserted=prepared.rows)
+            if incoming.rejected:
+                rejects.refuse_too_many(incoming.rejected, incoming.rows, limit, into=into)
+                rejects.write(lake, session, into, _gathered(session, into, upstream, incoming, instant))
+            if prepared.rows == 0 and start is not None and details == start.values:
+                return attrs.evolve(figures, seconds=seconds)
+            bookmark = Bookmark({upstream: Span(start, Position.of(at, details))}, epoch=stored.epoch)
+            planned = cas.Planned(figures, (lambda: prepared) if prepared.rows else None)
+            commit = cas.write(lake.engine, into, state, bookmark, _as_planned(planned), seconds=seconds)
+            landed = commit.committed
+            return commit
+        finally:
+            if not landed:
+                prepared.discard()
+
+
+def _gathered(session: Session, into: Identifier, upstream: str, incoming: Incoming, instant: datetime) -> Frame:
+    """The bad rows, as rows of the rejects table."""
+    rows = Stream(incoming.bad_schema, incoming.bad())
+    stamp = f"CAST({literal(instant.isoformat())} AS TIMESTAMP) AS {system.INGESTION_TIMESTAMP}"
+    return rejects.gather(session, into, Rejects(Query(f"SELECT *, {stamp} FROM rows", {"rows": rows}), rows, upstream))
+
+
+def _as_planned(planned: cas.Planned) -> cas.Plan:
+    """The rows came once and are written already, so there is nothing to plan anew."""
+
+    def plan(state: TableState, write_id: int) -> cas.Planned:  # noqa: ARG001 -- named by the protocol
+        return planned
+
+    return plan
+
+
+def _ingested(lake: Lake, state: TableState | None) -> set[str]:
+    """The distinct ``_source`` values that stand in the table."""
+    if state is None or state.head is None:
+        return set()
+    with lake.engine.session() as session:
+        found = Query(f"SELECT DISTINCT `{system.SOURCE}` AS s FROM rows", {"rows": Scan(state, state.head)})
+        return {row["s"] for batch in session.rows(found) for row in batch.to_pylist()}
+
+
+def _bronze_schema(schema: pa.Schema) -> pa.Schema:
+    system.refuse_reserved([name for name in schema.names if name not in _provided(schema)], place="ingest()")
+    given = [name for name in schema.names if system.is_system(name) and name in system.BY_NAME and name not in _FILLED]
+    return target.schema_for(pa.schema([field for field in schema if field.name not in _provided(schema)]), [*_FILLED, *given])
+
+
+def _provided(schema: pa.Schema) -> set[str]:
+    """System columns that the source gives itself."""
+    allowed = {column.name for column in system.SYSTEM_COLUMNS if "bronze" in column.stored_in} - {
+        system.WRITE_ID,
+        system.INGESTION_TIMESTAMP,
+    }
+    return {name for name in schema.names if name in allowed}
+
+
+def _fresh(state: TableState, columns: pa.Schema, batches: Iterator[pa.RecordBatch], overlap: Overlap | None) -> Node:
+    """The increment without the rows that stand in the table already."""
+    schema = pa.schema([field if field.name not in state.schema.names else state.schema.field(field.name) for field in columns])
+    rows = Stream(schema, (conform(batch, schema) for batch in batches))
+    if overlap is None or state.head is None:
+        return rows
+    same = " AND ".join(f"b.{ident(name)} <=> e.{ident(name)}" for name in schema.names)
+    return Query(f"SELECT b.* FROM rows b LEFT ANTI JOIN existing e ON {same}", {"rows": rows, "existing": _existing(state, overlap)})
+
+
+def _existing(state: TableState, overlap: Overlap) -> Node:
+    if overlap.column is None or overlap.low is None:
+        return Scan(state, state.head)
+    # Files that hold only older cursors need not be read, unless rows without a cursor are looked for too.
+    scan = Scan(state, state.head, bounds={} if overlap.nulls else {overlap.column: (overlap.low, None)})
+    kind = state.schema.field(overlap.column).type
+    low = literal(overlap.low.isoformat() if isinstance(overlap.low, datetime) else overlap.low)
+    words = {True: "TIMESTAMP" if getattr(kind, "tz", None) else "TIMESTAMP_NTZ", False: "DATE" if pa.types.is_date(kind) else None}[
+        pa.types.is_timestamp(kind)
+    ]
+    bound = f"CAST({low} AS {words})" if words else low
+    nulls = f" OR {ident(overlap.column)} IS NULL" if overlap.nulls else ""
+    return Query(f"SELECT * FROM existing WHERE {ident(overlap.column)} >= {bound}{nulls}", {"existing": scan})
+
+
+def _stamped(rows: Node, schema: pa.Schema, write_id: int, instant: datetime) -> Node:
+    """The rows with the system columns that the source does not give."""
+    filled = {
+        system.INGESTION_TIMESTAMP: f"CAST({literal(instant.isoformat())} AS TIMESTAMP)",
+        system.WRITE_ID: f"CAST({write_id} AS BIGINT)",
+        system.SOURCE: "CAST(NULL AS STRING)",
+        system.OPERATION: f"'{system.UPSERT}'",
+        system.SOURCE_TIMESTAMP: "CAST(NULL AS TIMESTAMP)",
+    }
+    added = ", ".join(f"{expression} AS {ident(name)}" for name, expression in filled.items() if name not in schema.names)
+    return Query(f"SELECT *, {added} FROM rows", {"rows": rows})
+
+
+def _count(lake: Lake, into: Identifier, state: TableState | None, incoming: Incoming) -> Commit:
+    """What the run would do."""
+    label = ".".join(into)
+    if state is None:
+        return incoming.figures(label, inserted=sum(batch.num_rows for batch in incoming.batches()))
+    known = pa.schema([field for field in incoming.schema if field.name in state.schema.names])
+    fresh = _fresh(state, known, incoming.batches(), incoming.overlap)
+    with lake.engine.session() as session:
+        return incoming.figures(label, inserted=session.one(Query("SELECT count(*) AS n FROM fresh", {"fresh": fresh}))["n"])

@@ -1,0 +1,187 @@
+"""stream: ingest again and again, in a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from lakekit.bronze.ingest import Options, take
+from lakekit.commit import Commit
+from lakekit.errors import ConfigError, RetryableError
+from lakekit.names import TableName
+from lakekit.sources.protocol import Source
+
+if TYPE_CHECKING:
+    from lakekit.lake import Lake
+
+logger = logging.getLogger(__name__)
+
+REMEMBERED: Final = 100
+ATTEMPTS: Final = 10
+LONGEST_PAUSE: Final = 60.0
+_EVERY: Final = re.compile(r"(?P<count>\d+(?:\.\d+)?) *(?P<unit>second|minute|hour)s?")
+_SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600}
+
+
+def stream(
+    lake: Lake,
+    source: Source,
+    *,
+    into: TableName,
+    every: str | None = "5 minutes",
+    then: Callable[[Commit], None] | None = None,
+    on_change: str = "evolve",
+    max_reject_fraction: float | None = None,
+) -> Stream:
+    r"""Ingest what is new in a source again and again: each micro-batch is one commit of rows and bookmark, as with `ingest`.
+
+    The stream runs in a thread of its own, at once. Wait for it: it ends with the program, and a program that ends is no error to it.
+    A crash at any instant loses and doubles nothing; the next stream, or the next `ingest`, reads on.
+
+    What may pass by itself (`RetryableError`) is tried again, ten times in a row with growing pauses of up to a minute. Any other error
+    ends the stream.
+
+    Args:
+        lake: Where the table is.
+        source: What to read: ``bus.topic("events", schema=…)``, or any other source.
+        into: The bronze table.
+        every: How often a micro-batch begins: ``"30 seconds"``, ``"5 minutes"``, ``"1 hour"``. One that is over late is followed at once, and
+            so is one that took all it may while there is more (``Kafka.topic(max_messages=)``). None: read what there is, then end.
+        then: Called with each commit, in the stream's thread, before the next micro-batch begins. An error of it ends the stream.
+        on_change: As in `ingest`.
+        max_reject_fraction: As in `ingest`, for each micro-batch.
+
+    Writes:
+        What `ingest` writes. Each micro-batch with rows makes at least one file: with a short ``every``, compact the table now and then.
+
+    Raises:
+        ConfigError: An argument is wrong. What goes wrong later is raised by `Stream.wait`.
+
+    >>> import lakekit as lk, tempfile, pathlib
+    >>> from lakekit import sources
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "a.csv").write_text("id\n1\n")
+    >>> events = lk.stream(lk.connect(folder / "lake"), sources.Files(folder / "*.csv", format="csv"), into="bronze.events", every=None)
+    >>> events.wait()
+    >>> sum(commit.inserted for commit in events.commits)
+    1
+    """
+    options = Options(on_change=on_change, max_reject_fraction=max_reject_fraction, in_portions=True, place="stream")
+    lake.identifier(into, place="stream(into=)")
+    if not isinstance(source, Source):  # pyright: ignore[reportUnnecessaryIsInstance] -- users are not type-checked
+        raise ConfigError("stream()", "expected a source", got=type(source).__name__, hint="write bus.topic('events', schema=…).")
+    running = Stream(lambda: take(lake, source, into=into, options=options), every=None if every is None else _seconds(every), then=then)
+    running.start()
+    return running
+
+
+def _seconds(every: object) -> float:
+    found = _EVERY.fullmatch(every) if isinstance(every, str) else None
+    if found is None or not float(found["count"]):
+        raise ConfigError("stream(every=)", "expected a time in words", got=repr(every), hint="write '30 seconds', '5 minutes' or None.")
+    return float(found["count"]) * _SECONDS[found["unit"]]
+
+
+class Stream:
+    """A running stream. Made by `stream`."""
+
+    def __init__(self, take_one: Callable[[], tuple[Commit, bool]], *, every: float | None, then: Callable[[Commit], None] | None) -> None:
+        self._take = take_one
+        self._every = every
+        self._then = then
+        self._commits: deque[Commit] = deque(maxlen=REMEMBERED)
+        self._stop = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="lakekit-stream", daemon=True)
+
+    def start(self) -> None:
+        """Begin. `stream` has done so."""
+        self._thread.start()
+
+    @property
+    def commits(self) -> list[Commit]:
+        """The last hundred commits, oldest first. Micro-batches without new rows make none."""
+        return list(self._commits)
+
+    @property
+    def running(self) -> bool:
+        """Whether micro-batches are still being taken."""
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Ask the stream to end after the micro-batch at hand. `wait` then returns."""
+        self._stop.set()
+
+    def wait(self) -> None:
+        """Wait until the stream ends: it was stopped, has drained its source (``every=None``), or has failed.
+
+        In the main thread, SIGTERM meanwhile ends the stream after the micro-batch at hand; so does Ctrl-C, which is then raised.
+
+        Raises:
+            LakekitError: What ended the stream. The table holds what was committed before.
+        """
+        with self._stopped_by_sigterm():
+            try:
+                self._thread.join()
+            except BaseException:
+                self.stop()
+                self._thread.join()
+                raise
+        if self._error is not None:
+            raise self._error
+
+    @contextmanager
+    def _stopped_by_sigterm(self) -> Generator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def asked(_signal: int, _frame: object) -> None:
+            self.stop()
+
+        before = signal.signal(signal.SIGTERM, asked)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                began = time.monotonic()
+                commit, behind = self._patiently()
+                if commit is not None and commit.committed:
+                    self._commits.append(commit)
+                    if self._then is not None:
+                        self._then(commit)
+                if behind:
+                    continue
+                if self._every is None:
+                    return
+                self._stop.wait(max(0.0, began + self._every - time.monotonic()))
+        except BaseException as error:  # noqa: BLE001 -- wait() raises it, in the thread that asks
+            self._error = error
+            logger.warning("The stream has ended: %s", type(error).__name__)
+
+    def _patiently(self) -> tuple[Commit | None, bool]:
+        """One micro-batch, tried again while that may help. No commit: stopped meanwhile."""
+        failed = 0
+        while True:
+            try:
+                return self._take()
+            except RetryableError as error:
+                failed += 1
+                if failed == ATTEMPTS:
+                    raise
+                pause = random.uniform(0.5, 1) * min(2.0**failed, LONGEST_PAUSE)  # noqa: S311 -- jitter, not a secret
+                logger.warning("Attempt %s failed, the next one is in %.0f s: %s", failed, pause, error)
+                if self._stop.wait(pause):
+                    return None, False

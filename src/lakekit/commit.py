@@ -1,0 +1,112 @@
+"""Commit: what a write did."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+if TYPE_CHECKING:
+    from lakekit.engines.plan import Snapshot
+
+_FIGURES: Final = ("read", "inserted", "updated", "deleted", "unchanged", "late", "duplicates", "rejected", "removed", "recomputed")
+_PREFIX: Final = "lakekit."
+
+
+@attrs.frozen
+class Commit:
+    """What a write did. Printable; its figures stand in the snapshot's summary too.
+
+    Attributes:
+        table: The table written.
+        committed: Whether anything changed: False for a dry run, and where there was nothing to do.
+        snapshot_id: Iceberg's snapshot. None: there is none, because nothing or only the bookmark changed.
+        read: Rows that came in.
+        inserted: Rows that are new in the table.
+        updated: Rows whose stored version was replaced.
+        deleted: Rows that were marked deleted, closed or removed.
+        unchanged: Rows that stood there already, equal in every column.
+        late: Rows older than what is stored; they changed nothing.
+        duplicates: Rows of one key that another row of the same batch outran.
+        rejected: Rows that failed a rule; they stand in ``<table>__rejects``.
+        removed: Those of the deleted rows that are no longer stored at all.
+        recomputed: Those of the updated rows that were written before, and looked up again because a side changed.
+        columns_not_carried: Columns of the upstream that a ``select`` left behind.
+        columns_added: Columns that the write added to the table.
+        files: Data files written.
+        bytes: Their size.
+        seconds: Seconds by phase.
+        committed_at: When the snapshot was made (UTC). None: there is none.
+        write_id: What stands in ``_write_id`` of the rows this write changed. None: nothing is tracked.
+
+    >>> print(Commit(table="silver.users", committed=True, snapshot_id=1, read=3, inserted=2, unchanged=1))
+    silver.users: read 3, inserted 2, unchanged 1
+    """
+
+    table: str
+    committed: bool = False
+    snapshot_id: int | None = None
+    read: int = 0
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    unchanged: int = 0
+    late: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    removed: int = 0
+    recomputed: int = 0
+    columns_not_carried: tuple[str, ...] = ()
+    columns_added: tuple[str, ...] = ()
+    files: int = 0
+    bytes: int = 0
+    seconds: Mapping[str, float] = attrs.field(factory=dict)
+    committed_at: datetime | None = None
+    write_id: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields in plain values, for logs and metrics.
+
+        >>> Commit(table="silver.users").to_dict()["committed"]
+        False
+        """
+        data = attrs.asdict(self)
+        data["seconds"] = dict(self.seconds)
+        data["committed_at"] = self.committed_at.isoformat() if self.committed_at else None
+        return data
+
+    def __str__(self) -> str:
+        figures = [f"{name} {getattr(self, name):,}" for name in _FIGURES if getattr(self, name)]
+        figures += [f"columns added: {', '.join(self.columns_added)}"] if self.columns_added else []
+        figures += [f"not carried: {', '.join(self.columns_not_carried)}"] if self.columns_not_carried else []
+        figures += [] if self.committed else ["nothing committed"]
+        return f"{self.table}: {', '.join(figures)}"
+
+    def _repr_html_(self) -> str:
+        cells = "".join(f"<tr><th>{name}</th><td>{getattr(self, name):,}</td></tr>" for name in _FIGURES)
+        return f"<table><caption>{html.escape(str(self))}</caption>{cells}</table>"
+
+    def to_summary(self) -> dict[str, str]:
+        """The figures as they stand in the snapshot's summary."""
+        return {_PREFIX + name: str(getattr(self, name)) for name in _FIGURES if getattr(self, name)}
+
+
+def from_snapshot(table: str, snapshot: Snapshot) -> Commit:
+    """The commit as its snapshot tells it. A foreign snapshot tells what Iceberg counts."""
+    figures: dict[str, Any] = {name: snapshot.count(_PREFIX + name) for name in _FIGURES}
+    write_id = snapshot.summary.get(_PREFIX + "write_id")
+    if write_id is None:
+        figures["inserted"], figures["deleted"] = snapshot.count("added-records"), snapshot.count("deleted-records")
+    return Commit(
+        table=table,
+        committed=True,
+        snapshot_id=snapshot.id,
+        files=snapshot.count("added-data-files"),
+        bytes=snapshot.count("added-files-size"),
+        committed_at=datetime.fromtimestamp(snapshot.committed_at / 1000, UTC),
+        write_id=None if write_id is None else int(write_id),
+        **figures,
+    )

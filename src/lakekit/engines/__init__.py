@@ -1,0 +1,1 @@
+"""The engines, and the words in which everything above speaks to them."""

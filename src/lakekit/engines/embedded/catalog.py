@@ -1,0 +1,218 @@
+"""Tables of a pyiceberg catalog, for the embedded engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from pyiceberg.catalog import Catalog
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import (
+    NamespaceAlreadyExistsError,
+    NoSuchNamespaceError,
+    NoSuchTableError,
+    TableAlreadyExistsError,
+    ValidationError,
+)
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from lakekit.engines.embedded import commit as commits
+from lakekit.engines.embedded import layout
+from lakekit.engines.embedded.session import DuckSession, Settings
+from lakekit.engines.plan import Frame, Snapshot, TableState
+from lakekit.engines.types import storable_schema
+from lakekit.errors import ConfigError, TableError, TableNotFoundError
+from lakekit.names import Identifier, text
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
+    from typing_extensions import TypeIs
+
+CATALOG_NAME = "lake"
+
+
+class EmbeddedEngine:
+    """pyiceberg and DuckDB. Holds a catalog and settings, no connection and no cache."""
+
+    name = "embedded"
+
+    def __init__(self, catalog: Catalog, *, settings: Settings | None = None, create_namespaces: bool = True) -> None:
+        self.catalog = catalog
+        self.settings = settings or Settings()
+        self.create_namespaces = create_namespaces
+
+    @classmethod
+    def at(cls, folder: Path, *, settings: Settings | None = None, create_namespaces: bool = True) -> EmbeddedEngine:
+        """A lake in a folder: an SQLite catalog beside a warehouse of Parquet files."""
+        folder = folder.resolve()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError, PermissionError) as error:
+            raise ConfigError(
+                "connect()", "can't make the lake's folder", got=f"{folder} ({error.strerror})", hint="give a folder you may write to."
+            ) from None
+        return cls(_sqlite_catalog(folder), settings=settings, create_namespaces=create_namespaces)
+
+    @staticmethod
+    def takes(target: object) -> TypeIs[Catalog]:
+        """Whether the target is a catalog this engine can work on."""
+        return isinstance(target, Catalog)
+
+    def load(self, table: Identifier) -> TableState:
+        """The table as it stands now."""
+        try:
+            loaded = self.catalog.load_table(table)
+        except (NoSuchTableError, NoSuchNamespaceError):
+            raise TableNotFoundError(text(table), "there is no such table", hint=self._nearby(table)) from None
+        except (OSError, ValueError, ValidationError) as error:
+            raise TableError(
+                text(table),
+                "the catalog has it, but its metadata can't be read; it was left half created or half removed",
+                got=type(error).__name__,
+                hint="drop it from the catalog and load it again, or restore its metadata file.",
+            ) from None  # pyiceberg quotes the file
+        return self._state(table, loaded)
+
+    def _nearby(self, table: Identifier) -> str:
+        try:
+            there = [text(tuple(found)) for found in self.catalog.list_tables(table[:-1])]
+        except NoSuchNamespaceError:
+            there = []
+        return (
+            f"in {text(table[:-1])} there are: {', '.join(sorted(there))}."
+            if there
+            else f"write to it first, or create_table({text(table)!r}, …)."
+        )
+
+    def _state(self, name: Identifier, table: Table) -> TableState:
+        metadata = table.metadata
+        snapshots = {
+            found.snapshot_id: Snapshot(
+                id=found.snapshot_id,
+                parent=found.parent_snapshot_id,
+                sequence=found.sequence_number or 0,
+                committed_at=found.timestamp_ms,
+                operation=found.summary.operation.value if found.summary else "append",
+                summary=dict(found.summary.additional_properties) if found.summary else {},
+            )
+            for found in metadata.snapshots
+        }
+        current = table.current_snapshot()
+        schema = storable_schema(schema_to_pyarrow(table.schema(), include_field_ids=False))
+        return TableState(
+            name=name,
+            uuid=str(metadata.table_uuid),
+            schema=schema,
+            properties=dict(metadata.properties),
+            snapshots=snapshots,
+            head=current.snapshot_id if current else None,
+            native=table,
+        )
+
+    def tables(self) -> list[Identifier]:
+        """All tables of the catalog."""
+        found: list[Identifier] = []
+        waiting: list[Identifier] = [tuple(namespace) for namespace in self.catalog.list_namespaces()]
+        while waiting:
+            namespace = waiting.pop()
+            found += [tuple(table) for table in self.catalog.list_tables(namespace)]
+            waiting += [tuple(child) for child in self.catalog.list_namespaces(namespace) if tuple(child) != namespace]
+        return sorted(set(found))
+
+    def create(
+        self, table: Identifier, schema: pa.Schema, *, partition_by: Sequence[str], sort_by: Sequence[str], properties: Mapping[str, str]
+    ) -> TableState:
+        """Make a table in Iceberg's format version 2, or load it where somebody else was quicker."""
+        if self.create_namespaces:
+            self._make_namespace(table[:-1])
+        iceberg = layout.iceberg_schema(schema)
+        try:
+            made = self.catalog.create_table(
+                table,
+                iceberg,
+                partition_spec=layout.partition_spec(iceberg, partition_by) if partition_by else UNPARTITIONED_PARTITION_SPEC,
+                sort_order=layout.sort_order(iceberg, sort_by),
+                properties={"format-version": "2", "write.parquet.compression-codec": "zstd", **properties},
+            )
+        except TableAlreadyExistsError:
+            return self.load(table)
+        except NoSuchNamespaceError:
+            raise TableError(
+                text(table),
+                "its namespace doesn't exist",
+                got=repr(text(table[:-1])),
+                hint="create it, or connect(create_namespaces=True).",
+            ) from None
+        return self._state(table, made)
+
+    def _make_namespace(self, namespace: Identifier) -> None:
+        for depth in range(1, len(namespace) + 1):
+            try:
+                self.catalog.create_namespace(namespace[:depth])
+            except (NamespaceAlreadyExistsError, IntegrityError):  # the second, where another process was quicker: pyiceberg looks first
+                continue
+
+    def alter(self, state: TableState, *, add: Sequence[pa.Field[Any]], widen: Mapping[str, pa.DataType]) -> TableState:
+        """Add optional columns and widen others, in one schema commit."""
+        layout.alter(state.native, add=add, widen=widen)
+        return self.load(state.name)
+
+    def set_properties(self, state: TableState, updates: Mapping[str, str], *, expect: Mapping[str, str | None]) -> None:
+        """Set table properties without a snapshot, by compare and swap."""
+        commits.set_properties(state, updates, expect=expect)
+
+    def reference(self, state: TableState, name: str) -> int | None:
+        """The snapshot a tag or branch names."""
+        table: Table = state.native
+        found = table.refs().get(name)
+        return found.snapshot_id if found else None
+
+    def frame(self, data: object) -> Frame:
+        """Take a user's own frame, evaluated once."""
+        table = to_arrow(data)
+        schema = storable_schema(table.schema)
+        untyped = tuple(field.name for field in table.schema if pa.types.is_null(field.type))
+        return Frame(schema, table.cast(schema), untyped)
+
+    def session(self) -> AbstractContextManager[DuckSession]:
+        """A DuckDB instance for one evaluation."""
+        return DuckSession(self.settings)
+
+
+def _sqlite_catalog(folder: Path) -> SqlCatalog:
+    """The catalog of a lake in a folder."""
+    for attempt in reversed(range(5)):
+        try:
+            return SqlCatalog(CATALOG_NAME, uri=f"sqlite:///{folder / 'catalog.db'}", warehouse=f"file://{folder / 'warehouse'}")
+        except OperationalError:  # pyiceberg looks for its tables, then makes them: another process may make them in between
+            if not attempt:
+                raise
+    raise AssertionError
+
+
+def to_arrow(data: object) -> pa.Table:
+    """Arrow out of whatever people hold: Arrow itself, pandas, Polars, DuckDB, or rows as dictionaries."""
+    if isinstance(data, pa.Table):
+        return data
+    if isinstance(data, pa.RecordBatch):
+        return pa.Table.from_batches([data])
+    if isinstance(data, pa.RecordBatchReader):
+        return data.read_all()
+    if isinstance(data, list):
+        return pa.Table.from_pylist(data)
+    if type(data).__module__.startswith("pandas."):
+        return pa.Table.from_pandas(data, preserve_index=False)  # type: ignore[arg-type]
+    for method in ("to_arrow_table", "to_arrow", "toArrow"):
+        convert: Callable[[], pa.Table] | None = getattr(data, method, None)
+        if callable(convert):
+            return convert()
+    if hasattr(data, "__arrow_c_stream__"):
+        return pa.table(data)  # type: ignore[arg-type]
+    raise ConfigError(
+        "from_frame()", "expected an Arrow, pandas, Polars or DuckDB frame, or a list of dictionaries", got=type(data).__name__
+    )

@@ -1,0 +1,126 @@
+"""One commit attempt on an Iceberg table: data files, bookmark and its mirror together, on top of exactly one snapshot."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import attrs
+from pydantic import Field
+from pyiceberg.catalog import MetastoreCatalog
+from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException, ValidationException
+from pyiceberg.manifest import DataFile
+from pyiceberg.table.refs import MAIN_BRANCH
+from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, ValidatableTableRequirement
+from sqlalchemy.exc import SQLAlchemyError
+
+from lakekit import bookmark as marks
+from lakekit.engines.plan import TableState
+from lakekit.engines.protocol import BookmarkWriter, Landed
+from lakekit.errors import CommitConflictError
+
+if TYPE_CHECKING:
+    from pyiceberg.io import FileIO
+    from pyiceberg.table import Table, Transaction
+    from pyiceberg.table.metadata import TableMetadata
+
+log = logging.getLogger(__name__)
+
+
+class AssertProperties(ValidatableTableRequirement):
+    """Table properties must still have these values. Checked by catalogs that validate on the client; a REST server doesn't know it."""
+
+    type: Literal["lakekit-assert-properties"] = Field(  # pyright: ignore[reportIncompatibleVariableOverride] -- as pyiceberg's own do
+        default="lakekit-assert-properties"
+    )
+    expect: dict[str, str | None]
+
+    def validate(self, base_metadata: TableMetadata | None) -> None:
+        """Compare with the metadata the commit goes on top of."""
+        for name, value in self.expect.items():
+            if base_metadata is None or base_metadata.properties.get(name) != value:
+                raise CommitFailedException(f"Requirement failed: property {name} has changed")
+
+
+@attrs.frozen(eq=False)
+class PreparedFiles:
+    """Data files that are written but not yet part of the table.
+
+    Attributes:
+        added: New data files.
+        removed: Data files they replace.
+        rebasable: Whether the same files are still right on top of a newer snapshot: true for plain appends only.
+    """
+
+    added: tuple[DataFile, ...]
+    removed: tuple[DataFile, ...]
+    rows: int
+    size: int
+    io: FileIO
+    rebasable: bool
+
+    def commit(self, state: TableState, *, bookmark: BookmarkWriter, summary: Mapping[str, str]) -> Landed:
+        """One snapshot with rows, bookmark and mirror, if ``state`` is still the table's head.
+
+        Raises:
+            CommitConflictError: The table has moved on. Nothing was committed.
+        """
+        table: Table = state.native
+        transaction = table.transaction()
+        update = transaction.update_snapshot(snapshot_properties=dict(summary))
+        producer = update.overwrite() if self.removed else update.fast_append()
+        sequence = table.metadata.next_sequence_number()
+        mirror = bookmark(snapshot=producer.snapshot_id, sequence=sequence)
+        producer.snapshot_properties = {**summary, marks.BOOKMARK: mirror}
+        for file in self.removed:
+            producer.delete_data_file(file)
+        for file in self.added:
+            producer.append_data_file(file)
+        producer.commit()
+        transaction.set_properties({marks.BOOKMARK: mirror})
+        try:
+            # Also the bookmark alone: another run may have moved it without a snapshot.
+            _commit(transaction, state, expect={marks.BOOKMARK: state.properties.get(marks.BOOKMARK)})
+        except CommitConflictError:
+            producer._clean_all_uncommitted()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] -- pyiceberg cleans up only in its own retry loop
+            raise
+        except (CommitStateUnknownException, SQLAlchemyError, OSError):
+            # Whether it landed is unknown; the snapshot's id, chosen before, tells.
+            if table.refresh().metadata.snapshot_by_id(producer.snapshot_id) is None:
+                raise CommitConflictError(
+                    state.label, "the commit's outcome was unknown, and it did not land", hint="run it again."
+                ) from None
+        landed = table.metadata.snapshot_by_id(producer.snapshot_id)
+        return Landed(producer.snapshot_id, sequence, landed.timestamp_ms if landed else 0, files=len(self.added), size=self.size)
+
+    def discard(self) -> None:
+        """Remove the new files."""
+        for file in self.added:
+            try:
+                self.io.delete(file.file_path)
+            except OSError:
+                log.warning("could not remove %s", file.file_path, exc_info=True)
+
+
+def set_properties(state: TableState, updates: Mapping[str, str], *, expect: Mapping[str, str | None]) -> None:
+    """Set table properties without a snapshot, by compare and swap."""
+    transaction = state.native.transaction()
+    transaction.set_properties(dict(updates))
+    _commit(transaction, state, expect=dict(expect))
+
+
+def _commit(transaction: Transaction, state: TableState, *, expect: dict[str, str | None]) -> None:
+    """Commit once. pyiceberg's own retries would rebase without looking at the bookmark."""
+    table: Table = state.native
+    requirements: tuple[Any, ...] = (
+        AssertRefSnapshotId(ref=MAIN_BRANCH, **cast("Any", {"snapshot-id": state.head})),
+        AssertTableUUID(uuid=table.metadata.table_uuid),
+    )
+    if expect and isinstance(table.catalog, MetastoreCatalog):
+        requirements = (*requirements, AssertProperties(expect=expect))
+    try:
+        table._do_commit(updates=transaction._updates, requirements=requirements)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] -- see above
+    except (CommitFailedException, ValidationException, ValueError) as error:
+        # A ref rolled back between read and commit surfaces as a plain ValueError.
+        raise CommitConflictError(state.label, "somebody else committed first", got=type(error).__name__, hint="run it again.") from error

@@ -1,0 +1,332 @@
+"""One evaluation in DuckDB: nodes become SQL, results become Arrow batches or new Parquet files. Spills to a folder of its own."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+import duckdb
+import pyarrow as pa
+from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.io.pyarrow import ArrowScan
+
+from lakekit.engines import sql
+from lakekit.engines.arrow import conform
+from lakekit.engines.embedded import scan as scans
+from lakekit.engines.embedded.commit import PreparedFiles
+from lakekit.engines.embedded.rewrite import rewrite
+from lakekit.engines.embedded.writer import FileWriter
+from lakekit.engines.plan import Frame, Function, Node, Query, Scan, Stream, TableState
+from lakekit.engines.types import ident
+from lakekit.errors import LakekitError, QueryError, SchemaError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from pyiceberg.table import FileScanTask, Table
+
+# Small: each of DuckDB's threads builds a batch while others wait to be taken.
+BATCH_ROWS = 16_384
+
+
+@attrs.frozen
+class Settings:
+    """What a user may set about the embedded engine's memory.
+
+    Attributes:
+        memory_limit: What DuckDB may hold in memory before it spills, in its words: ``"2GB"``.
+        spill_directory: Where it spills. None: the system's temporary folder.
+        threads: How many threads it uses. None: one for each core.
+    """
+
+    memory_limit: str = "2GB"
+    spill_directory: str | None = None
+    threads: int | None = None
+
+
+class DuckSession:
+    """A DuckDB instance that lives for one evaluation."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._spill = tempfile.TemporaryDirectory(prefix="lakekit-", dir=settings.spill_directory, ignore_cleanup_errors=True)
+        config: dict[str, Any] = {"memory_limit": settings.memory_limit, "temp_directory": self._spill.name}
+        if settings.threads is not None:
+            config["threads"] = settings.threads
+        self._con = duckdb.connect(":memory:", config=config)
+        self._con.execute("SET TimeZone = 'UTC'")
+        self._names = itertools.count()
+        self._relations: dict[int, tuple[Node, str]] = {}
+        self._functions: set[str] = set()
+        self._copies: dict[str, str] = {}
+        self._files: dict[str, str] = {}  # data file to table
+        self._stream_errors: list[BaseException] = []
+
+    def __enter__(self) -> Self:
+        """Open the session."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close it, and remove what it spilled."""
+        self._con.close()
+        self._relations.clear()
+        self._spill.cleanup()
+
+    # What a node is called in DuckDB
+
+    def relation(self, node: Node) -> str:
+        """The name of a relation that holds the node's rows. Each node is defined once."""
+        known = self._relations.get(id(node))
+        if known is not None:
+            return known[1]
+        name = f"n{next(self._names)}"
+        if isinstance(node, Query):
+            self._define(node.functions)
+            inputs = {key: self.relation(value) for key, value in node.inputs.items()}
+            self.execute(f"CREATE VIEW {name} AS {sql.render(node.sql, 'duckdb', inputs)}")
+        elif isinstance(node, Scan) and node.state.native is None:
+            self._con.from_arrow(node.state.schema.empty_table()).create(name)
+        elif isinstance(node, Scan):
+            self.execute(f"CREATE VIEW {name} AS {self.files(node.state, scans.select(node))}")
+        elif isinstance(node, Stream):
+            self._con.register(name, pa.RecordBatchReader.from_batches(node.schema, self._watch(node.batches)))
+        elif isinstance(node.native, pa.Table):
+            self._con.register(name, node.native)
+        else:
+            name = cast("str", node.native)
+        self._relations[id(node)] = (node, name)
+        return name
+
+    def files(self, state: TableState, files: scans.FileSet, *, positions: bool = False) -> str:
+        """The DuckDB query that reads some of a table's files; with ``positions``, also ``_file`` and ``_pos``."""
+        table: Table = state.native
+        self._files |= {scans.local_path(task.file.file_path): state.label for task in files.tasks}
+        if files.readable_by_duckdb and "schema.name-mapping.default" not in table.properties:
+            return scans.read_files(table.schema().fields, files, positions=positions)
+        # Remote files, deletion vectors, files without field ids: pyiceberg reads all of them, only slower.
+        parts = [self._copied(state, task) for task in files.tasks]
+        columns = ", _file, _pos" if positions else ""
+        names = ", ".join(scans.quote(field.name) for field in table.schema().fields)
+        return " UNION ALL ".join(f"SELECT {names}{columns} FROM {part}" for part in parts)
+
+    def _copied(self, state: TableState, task: FileScanTask) -> str:
+        """A view of one file's rows that pyiceberg read into this session."""
+        path = task.file.file_path
+        if path not in self._copies:
+            name = self.name()
+            reader = pa.RecordBatchReader.from_batches(state.schema, self._watch(_by_pyiceberg(state, task)))
+            self._con.register(f"{name}_stream", reader)
+            self.execute(f"CREATE TABLE {name}_rows AS SELECT * FROM {name}_stream")
+            self._con.unregister(f"{name}_stream")
+            location = scans.text(scans.local_path(path))
+            self.execute(f"CREATE VIEW {name} AS SELECT *, {location} AS _file, rowid AS _pos FROM {name}_rows")
+            self._copies[path] = name
+        return self._copies[path]
+
+    def _define(self, functions: object) -> None:
+        for name, function in cast("dict[str, Function]", functions).items():
+            if name not in self._functions:
+                self._functions.add(name)
+                parameters: list[Any] = [self._words(kind) for kind in function.parameters]
+                self._con.create_function(
+                    name,
+                    _whole(function),
+                    parameters,
+                    self._words(function.returns),
+                    type="arrow",  # type: ignore[arg-type]
+                    null_handling="special",  # type: ignore[arg-type]
+                )
+
+    def _words(self, kind: pa.DataType) -> str:
+        """DuckDB's words for an Arrow type."""
+        return str(self._con.from_arrow(pa.schema([pa.field("v", kind)]).empty_table()).types[0])
+
+    def _watch(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        # DuckDB turns an error of a Python stream into text of its own; the first one is kept, to be raised as it was.
+        try:
+            yield from batches
+        except BaseException as error:
+            self._stream_errors.append(error)
+            raise
+
+    def execute(self, statement: str) -> None:
+        """Run a DuckDB statement of the engine's own."""
+        try:
+            self._con.execute(statement)
+        except duckdb.Error as error:
+            raise self._explain(error) from None
+
+    def _explain(self, error: duckdb.Error) -> BaseException:
+        if self._stream_errors:
+            return self._stream_errors[0]
+        for cause in (error.__cause__, error.__context__):
+            if isinstance(cause, LakekitError):
+                return cause
+        if isinstance(error, duckdb.IOException | duckdb.InvalidInputException):
+            text = str(error)
+            if (label := next((label for path, label in self._files.items() if path in text), None)) is not None:
+                return scans.half_there(label, error)
+        if isinstance(error, duckdb.ConversionException | duckdb.OutOfRangeException | duckdb.InvalidInputException):
+            # The text of these shows the value.
+            return SchemaError("query", "a value can't be converted", got=type(error).__name__, hint="use clean(), or TRY_CAST.")
+        if isinstance(error, duckdb.OutOfMemoryException):
+            return QueryError(
+                "query", "needs more memory than it may use", hint="raise connect(memory_limit=), or give more room to spill."
+            )
+        return QueryError("query", "can't be evaluated", got=str(error).splitlines()[0])
+
+    # The verbs
+
+    def schema(self, node: Node) -> pa.Schema:
+        """The columns a node gives, without reading rows."""
+        if isinstance(node, Frame | Stream):
+            return node.schema
+        return self._columns(self.relation(node))
+
+    def _columns(self, relation: str) -> pa.Schema:
+        reader, schema = self._export(self._con, f"(SELECT * FROM {relation} LIMIT 0)")
+        reader.close()
+        return schema
+
+    def _export(self, connection: duckdb.DuckDBPyConnection, relation: str) -> tuple[pa.RecordBatchReader, pa.Schema]:
+        """A relation's rows in Arrow, and what their columns are: UUIDs come as their bytes."""
+        try:
+            described = connection.sql(f"SELECT * FROM {relation}")
+            kinds = dict(zip(described.columns, map(str, described.types), strict=True))
+            projection = ", ".join(_exported(name, kind) for name, kind in kinds.items())
+            reader = connection.sql(f"SELECT {projection} FROM {relation}").to_arrow_reader(BATCH_ROWS)
+        except duckdb.Error as error:
+            raise self._explain(error) from None
+        uuids = [name for name, kind in kinds.items() if kind == "UUID"]
+        return reader, pa.schema([field.with_type(pa.uuid()) if field.name in uuids else field for field in reader.schema])
+
+    def stage(self, node: Node) -> Frame:
+        """Evaluate once into a table of this session; it spills where it is large."""
+        if isinstance(node, Frame):
+            return node
+        name = self.name()
+        self.execute(f"CREATE TABLE {name} AS SELECT * FROM {self.relation(node)}")
+        frame = Frame(self._columns(name), name)
+        # Whatever refers to the node from now on reads the table.
+        self._relations[id(node)] = (node, name)
+        return frame
+
+    def rows(self, node: Node) -> Iterator[pa.RecordBatch]:
+        """The rows in Arrow batches, as they are computed."""
+        # An unfetched result blocks its connection, so each reader has its own; registered Arrow objects are known to the first only.
+        connection = self._con if self._reads_registered(node) else self._cursor()
+        yield from self._read(connection, self.relation(node))
+
+    def query_rows(self, query: str) -> Iterator[pa.RecordBatch]:
+        """The rows of DuckDB SQL of the engine's own."""
+        yield from self._read(self._cursor(), f"({query})")
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        cursor = self._con.cursor()
+        cursor.execute("SET TimeZone = 'UTC'")  # a setting of the connection, which cursors don't inherit
+        return cursor
+
+    def _read(self, connection: duckdb.DuckDBPyConnection, relation: str) -> Iterator[pa.RecordBatch]:
+        try:
+            reader, schema = self._export(connection, relation)
+            for batch in reader:
+                yield _typed(batch, schema)
+        except duckdb.Error as error:
+            raise self._explain(error) from None
+        except (pa.ArrowException, OSError):
+            if self._stream_errors:
+                raise self._stream_errors[0] from None
+            raise
+        finally:
+            if connection is not self._con:
+                connection.close()
+
+    def _reads_registered(self, node: Node) -> bool:
+        if isinstance(node, Query):
+            return any(self._reads_registered(child) for child in node.inputs.values())
+        return isinstance(node, Stream) or (isinstance(node, Frame) and isinstance(node.native, pa.Table))
+
+    def one(self, node: Node) -> dict[str, Any]:
+        """The single row of a small result."""
+        rows = [row for batch in self.rows(node) for row in batch.to_pylist()]
+        return rows[0]
+
+    def append(self, state: TableState, node: Node) -> PreparedFiles:
+        """Write rows to new files, in the table's sort order."""
+        writer = FileWriter(state.native).write(self.rows(_sorted(state, node)))
+        return PreparedFiles(added=tuple(writer.files), removed=(), rows=writer.rows, size=writer.size, io=state.native.io, rebasable=True)
+
+    def merge(self, state: TableState, changes: Node, *, on: Sequence[str]) -> PreparedFiles:
+        """Write the files that replace the touched ones, and those with the new rows."""
+        return rewrite(self, state, changes if _is_staged(changes) else self.stage(changes), on=tuple(on))
+
+    def fetch(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows of a small result of DuckDB SQL. Through Arrow: DuckDB's own way to Python needs pytz for instants."""
+        return [tuple(row.values()) for batch in self.query_rows(query) for row in batch.to_pylist()]
+
+    def name(self) -> str:
+        """A fresh name for a relation."""
+        return f"t{next(self._names)}"
+
+
+def _is_staged(node: Node) -> bool:
+    """Whether a node only filters and projects rows that are staged: reading it again costs less than another copy of them."""
+    if isinstance(node, Query):
+        return len(node.inputs) == 1 and not node.functions and all(map(_is_staged, node.inputs.values()))
+    return isinstance(node, Frame)
+
+
+def _exported(name: str, kind: str) -> str:
+    """A column as Arrow gets it."""
+    quoted = scans.quote(name)
+    if kind == "UUID":  # given to Arrow as text; Iceberg wants its 16 bytes
+        return f"unhex(replace(CAST({quoted} AS VARCHAR), '-', '')) AS {quoted}"
+    if kind == "HUGEINT":  # what the sum of integers is; elsewhere it is a BIGINT that may overflow
+        return f"CAST({quoted} AS BIGINT) AS {quoted}"
+    return quoted
+
+
+def _sorted(state: TableState, node: Node) -> Node:
+    table: Table = state.native
+    order = [
+        f"{ident(str(table.schema().find_column_name(field.source_id)))} {field.direction.name} NULLS {field.null_order.name.removeprefix('NULLS_')}"
+        for field in table.sort_order().fields
+        if str(field.transform) == "identity"
+    ]
+    return Query(f"SELECT * FROM rows ORDER BY {', '.join(order)}", {"rows": node}) if order else node
+
+
+def _typed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    if batch.schema.types == schema.types:
+        return batch
+    columns = [
+        column if column.type == field.type else pa.ExtensionArray.from_storage(field.type, column.cast(field.type.storage_type))
+        for column, field in zip(batch.columns, schema, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _whole(function: Function) -> Any:
+    """DuckDB hands over chunked arrays; lakekit's functions take plain ones."""
+
+    def call(*arguments: Any) -> Any:
+        return function.call(*(array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array for array in arguments))
+
+    # DuckDB counts the parameters that the signature names.
+    names = [inspect.Parameter(f"p{index}", inspect.Parameter.POSITIONAL_ONLY) for index in range(len(function.parameters))]
+    call.__signature__ = inspect.Signature(names)  # type: ignore[attr-defined]
+    return call
+
+
+def _by_pyiceberg(state: TableState, task: FileScanTask) -> Iterator[pa.RecordBatch]:
+    table: Table = state.native
+    reader = ArrowScan(table.metadata, table.io, table.schema(), AlwaysTrue(), case_sensitive=True)
+    try:
+        for batch in reader.to_record_batches([task]):
+            yield conform(batch, state.schema)
+    except (FileNotFoundError, pa.ArrowInvalid) as error:
+        raise scans.half_there(state.label, error) from error

@@ -1,0 +1,144 @@
+"""Functions that lakekit's own SQL uses and no engine has: written as ordinary calls, expanded for the engine just before rendering.
+
+| call | what it is |
+| --- | --- |
+| ``lk_text(value, 'TYPE')`` | the canonical text of one value; never NULL; concatenated texts stay unambiguous |
+| ``lk_plain(value, 'TYPE')`` | the same text without its tag, as people read it: ``42``; NULL where the value is NULL |
+| ``lk_hash63(text)`` | a number from 0 to 2**63 - 1: the first 8 bytes of the MD5 of the text, without the sign bit |
+| ``lk_collect(value, position)`` | the values of a group as an array, in order of position (unique within the group) |
+| ``lk_from_json(text, 'STRUCT<…>')`` | a JSON object as a struct; NULL for what doesn't fit |
+| ``lk_json_text(text, 'name')`` | one field of a JSON object as text; NULL where it is null or absent |
+
+The text of a value is its family's tag, its length in code points, a colon, and its characters; NULL is ``-``. Families, not types, are
+tagged: an INT key that is widened to BIGINT, or a DECIMAL that gets more digits, keeps its hash. UUIDs count as strings, because Spark reads
+an Iceberg UUID as a string. The form is public format: surrogate keys depend on it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Final, Literal, cast
+
+from sqlglot import exp, parse_one
+
+from lakekit.errors import ConfigError
+
+Family = Literal["i", "s", "d", "t", "n", "D", "b", "x"]
+
+_FAMILIES: Final[Mapping[str, Family]] = {
+    "TINYINT": "i", "BYTE": "i", "SMALLINT": "i", "SHORT": "i", "INT": "i", "INTEGER": "i", "BIGINT": "i", "LONG": "i",
+    "STRING": "s", "VARCHAR": "s", "CHAR": "s", "UUID": "s",
+    "DECIMAL": "d", "DEC": "d", "NUMERIC": "d",
+    "TIMESTAMP": "t", "TIMESTAMP_LTZ": "t", "TIMESTAMP_NTZ": "n", "DATE": "D",
+    "BOOLEAN": "b", "BINARY": "x",
+}  # fmt: skip
+
+# Databricks dialect; {v} is the value. Each gives the same characters on DuckDB and Spark, and canonical_text in gold/keys.py is its twin.
+_TEXTS: Final[Mapping[Family, str]] = {
+    "i": "CAST({v} AS STRING)",
+    "s": "CAST({v} AS STRING)",
+    # 1.50 and 1.5000 are one value: the zeros behind the point say only how the column was declared.
+    "d": "CASE WHEN CAST({v} AS STRING) LIKE '%.%' THEN REGEXP_REPLACE(CAST({v} AS STRING), '[.]?0+$', '') ELSE CAST({v} AS STRING) END",
+    "t": "CAST(UNIX_MICROS({v}) AS STRING)",
+    "n": "CAST({v} AS STRING)",
+    "D": "CAST({v} AS STRING)",
+    "b": "CAST({v} AS STRING)",
+    "x": "HEX({v})",
+}
+
+_HASHES: Final[Mapping[str, str]] = {
+    "duckdb": "CAST(CAST('0x' || SUBSTR(MD5({v}), 1, 16) AS UBIGINT) & 9223372036854775807 AS BIGINT)",
+    # To base -10: conv then wraps into the signed range, and the mask takes the sign bit away.
+    "spark": "CAST(CONV(SUBSTRING(MD5({v}), 1, 16), 16, -10) AS BIGINT) & 9223372036854775807",
+}
+_COLLECTS: Final[Mapping[str, str]] = {
+    "duckdb": "LIST({v} ORDER BY {p} ASC NULLS FIRST)",
+    # Spark's collect_list knows no order; sort pairs instead. Positions are unique, so the values are never compared.
+    "spark": "TRANSFORM(ARRAY_SORT(COLLECT_LIST(STRUCT({p} AS p, {v} AS v))), x -> x.v)",
+}
+
+
+def family(type_: str, *, place: str = "lk_text()") -> Family:
+    """The family of a Spark type, by which hashes tag its values.
+
+    Raises:
+        ConfigError: The type has no text that is the same on all engines (floats, nested types).
+
+    >>> family("INT"), family("bigint"), family("DECIMAL(10,2)")
+    ('i', 'i', 'd')
+    """
+    found = _FAMILIES.get(type_.upper().partition("(")[0].strip())
+    if found is None:
+        raise ConfigError(
+            place,
+            "expected an integer, string, decimal, timestamp, date, boolean or binary",
+            got=type_,
+            hint="such a value can't be hashed alike on every engine: cast the key column to one of these types.",
+        )
+    return found
+
+
+def expand(expression: exp.Expr, dialect: str) -> exp.Expr:
+    """Replace lakekit's internal functions by what the engine has, and leave everything else as it is.
+
+    Args:
+        expression: Parsed with ``read="databricks"``.
+        dialect: ``duckdb``, ``spark`` or ``databricks``.
+
+    >>> expand(parse_one("SELECT lk_hash63(lk_text(a, 'DATE'))", read="databricks"), "spark").sql(dialect="spark")[:60]
+    "SELECT CAST(CONV(SUBSTRING(MD5(COALESCE('D' || LENGTH(CAST(a"
+    """
+    engine = "duckdb" if dialect == "duckdb" else "spark"
+
+    def one(node: exp.Expr) -> exp.Expr:
+        if not isinstance(node, exp.Anonymous):
+            return node
+        name = node.name.lower()
+        arguments = cast("list[exp.Expr]", node.expressions)
+        if name == "lk_text":
+            return _text(one_deep(arguments[0]), arguments[1].name)
+        if name == "lk_plain":
+            return _fill(_TEXTS[family(arguments[1].name)], "databricks", v=one_deep(arguments[0]))
+        if name == "lk_hash63":
+            return _fill(_HASHES[engine], engine, v=one_deep(arguments[0]))
+        if name == "lk_from_json":
+            return exp.Anonymous(this="FROM_JSON", expressions=[one_deep(arguments[0]), _json_schema(arguments[1].name, engine)])
+        if name == "lk_json_text":
+            path = f'$."{arguments[1].name}"' if engine == "duckdb" else f"$['{arguments[1].name}']"
+            function = "JSON_EXTRACT_STRING" if engine == "duckdb" else "GET_JSON_OBJECT"
+            return exp.Anonymous(this=function, expressions=[one_deep(arguments[0]), exp.Literal.string(path)])
+        if name == "lk_collect":
+            return _fill(_COLLECTS[engine], engine, v=one_deep(arguments[0]), p=one_deep(arguments[1]))
+        return node
+
+    def one_deep(node: exp.Expr) -> exp.Expr:
+        return node.transform(one)
+
+    return one_deep(expression)
+
+
+def _json_schema(struct: str, engine: str) -> exp.Expr:
+    """What FROM_JSON is told about the object: Spark takes the type's words, DuckDB JSON with its own words."""
+    if engine == "spark":
+        return exp.Literal.string(struct)
+    fields = cast("list[exp.ColumnDef]", exp.DataType.build(struct, dialect="databricks").expressions)
+    return exp.Literal.string(json.dumps({field.name: field.args["kind"].sql(dialect="duckdb") for field in fields}))
+
+
+def _text(value: exp.Expr, type_: str) -> exp.Expr:
+    kind = family(type_)
+    text = _fill(_TEXTS[kind], "databricks", v=value)
+    return _fill(f"COALESCE('{kind}' || LENGTH({{v}}) || ':' || {{v}}, '-')", "databricks", v=text)
+
+
+def _fill(template: str, read: str, **values: exp.Expr) -> exp.Expr:
+    """Parse a template and put expressions in the place of its names."""
+    tree = parse_one(template.format(**{name: f"lk_hole_{name}" for name in values}), read=read)
+
+    def fill(node: exp.Expr) -> exp.Expr:
+        if isinstance(node, exp.Column) and node.name.startswith("lk_hole_"):
+            return values[node.name.removeprefix("lk_hole_")].copy()
+        return node
+
+    return tree.transform(fill)

@@ -1,0 +1,146 @@
+"""The few verbs an engine has. Everything above is written once, in terms of these; an engine fills them without defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+
+from lakekit.engines.plan import Frame, Node, Query, TableState
+from lakekit.names import Identifier
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@attrs.frozen
+class Landed:
+    """What a commit left behind: the snapshot, when it was made (milliseconds since 1970), and what was written for it."""
+
+    snapshot: int
+    sequence: int
+    committed_at: int
+    files: int = 0
+    size: int = 0
+
+
+class Prepared(Protocol):
+    """Files that are written but not yet part of the table."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows were written."""
+        ...
+
+    @property
+    def rebasable(self) -> bool:
+        """Whether the same files are still right on top of a newer snapshot."""
+        ...
+
+    def commit(self, state: TableState, *, bookmark: BookmarkWriter, summary: Mapping[str, str]) -> Landed:
+        """Make the files part of the table, on top of exactly the snapshot in ``state``.
+
+        Raises:
+            CommitConflictError: The table has moved on. Nothing was committed.
+        """
+        ...
+
+    def discard(self) -> None:
+        """Remove the files."""
+        ...
+
+
+class BookmarkWriter(Protocol):
+    """Gives the bookmark's text once the snapshot's id and sequence number are known."""
+
+    def __call__(self, *, snapshot: int | None, sequence: int) -> str:
+        """The text to store."""
+        ...
+
+
+class Session(Protocol):
+    """One evaluation: what it stages lives until it is closed."""
+
+    def schema(self, node: Node) -> pa.Schema:
+        """The columns a node gives, without reading rows."""
+        ...
+
+    def stage(self, node: Node) -> Frame:
+        """Evaluate once, read often; spills to disk where it is large."""
+        ...
+
+    def rows(self, node: Node) -> Iterator[pa.RecordBatch]:
+        """The rows in Arrow batches, as they are computed."""
+        ...
+
+    def one(self, node: Node) -> dict[str, Any]:
+        """The single row of a small result."""
+        ...
+
+    def append(self, state: TableState, node: Node) -> Prepared:
+        """Write rows to new files."""
+        ...
+
+    def merge(self, state: TableState, changes: Node, *, on: Sequence[str]) -> Prepared:
+        """Write the files that replace touched ones.
+
+        ``changes`` has the table's columns and ``_change``: ``insert``, ``update`` (the stored row with these ``on`` values is replaced)
+        or ``delete`` (it goes).
+        """
+        ...
+
+
+def count(session: Session, rows: Node) -> int:
+    """How many rows a node gives."""
+    return int(session.one(Query("SELECT count(*) AS n FROM rows", {"rows": rows}))["n"])
+
+
+class Engine(Protocol):
+    """Tables, and sessions to compute in."""
+
+    name: str
+
+    def load(self, table: Identifier) -> TableState:
+        """The table as it stands now.
+
+        Raises:
+            TableNotFoundError: There is none.
+            TableError: The catalog has it, but it cannot be read.
+        """
+        ...
+
+    def tables(self) -> list[Identifier]:
+        """All tables of the catalog."""
+        ...
+
+    def create(
+        self, table: Identifier, schema: pa.Schema, *, partition_by: Sequence[str], sort_by: Sequence[str], properties: Mapping[str, str]
+    ) -> TableState:
+        """Make a table, or load it where somebody else was quicker."""
+        ...
+
+    def alter(self, state: TableState, *, add: Sequence[pa.Field[Any]], widen: Mapping[str, pa.DataType]) -> TableState:
+        """Add columns (optional ones) and widen others, in one schema commit."""
+        ...
+
+    def set_properties(self, state: TableState, updates: Mapping[str, str], *, expect: Mapping[str, str | None]) -> None:
+        """Set table properties, without a snapshot, if those in ``expect`` still have these values (None: not set).
+
+        Raises:
+            CommitConflictError: One of them has changed, or the table has a newer snapshot.
+        """
+        ...
+
+    def reference(self, state: TableState, name: str) -> int | None:
+        """The snapshot a tag or branch names. None: there is no such."""
+        ...
+
+    def frame(self, data: object) -> Frame:
+        """Take a user's own frame (Arrow, pandas, Polars, DuckDB, Spark), evaluated once."""
+        ...
+
+    def session(self) -> AbstractContextManager[Session]:
+        """Open a place to compute in."""
+        ...

@@ -1,0 +1,1 @@
+"""What happens when an incoming schema differs from a table's."""

@@ -1,0 +1,1 @@
+"""Gold: the star. Dimensions with history, facts that find their member."""

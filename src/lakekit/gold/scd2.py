@@ -1,0 +1,264 @@
+"""merge_scd2: a dimension with history, kept by key and instant, in one snapshot."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import attrs
+import pyarrow as pa
+
+from lakekit import columns as system
+from lakekit.batch import Batch
+from lakekit.bookmark import Bookmark, Stored
+from lakekit.commit import Commit
+from lakekit.deletes import Deletes
+from lakekit.engines.plan import Frame, Node, Query, Scan, TableState
+from lakekit.engines.protocol import count
+from lakekit.engines.types import arrow_type, ident
+from lakekit.errors import ConfigError
+from lakekit.gold import scd2_dimension as dimension
+from lakekit.gold import scd2_feed as feeds
+from lakekit.gold.scd2_dimension import NewColumn, touched_versions
+from lakekit.gold.scd2_snapshot import EFFECTIVE_AT, for_snapshots
+from lakekit.gold.scd2_spec import CHANGE, IS_CURRENT, Scd2Spec, merge_on, state_columns, tombstone_columns
+from lakekit.gold.scd2_sql import changes_sql, members_sql, tombstones_sql
+from lakekit.incremental import cas, rejects, sides, target
+from lakekit.names import Columns, Identifier, TableName, companion, text
+from lakekit.names import columns as as_columns
+
+if TYPE_CHECKING:
+    from lakekit.engines.protocol import Session
+    from lakekit.lake import Lake
+
+
+def merge_scd2(
+    batch: Batch,
+    *,
+    key: Columns,
+    into: TableName | None = None,
+    effective_at: str | None = None,
+    order_by: Columns | None = None,
+    track: Columns | None = None,
+    type1: Columns = (),
+    ignore_null: Columns = (),
+    feed: Literal["changes", "full"] = "changes",
+    observed_at: datetime | None = None,
+    delete_when: str | None = None,
+    deletes: Deletes = Deletes("close"),
+    new_column: NewColumn = "adopt",
+    surrogate_key: str | None = None,
+    valid_columns: tuple[str, str] = ("valid_from", "valid_to"),
+    open_until: str | None = None,
+    first_version_from: str | None = None,
+    on_change: str = "evolve",
+    dry_run: bool = False,
+    max_reject_fraction: float | None = None,
+) -> Commit:
+    """Keep a dimension as a slowly changing dimension of type 2. Its history is a function of the set of events received.
+
+    Order, batching and repeats of events don't show; late events split versions.
+
+    Args:
+        batch: The events: one row each, the whole row.
+        key: What names a member of the dimension.
+        into: The table. Default: the one ``read_new(into=)`` named. Made if missing, with members -1 (unknown) and -2 (not applicable) where
+            there is a ``surrogate_key``.
+        effective_at: The column that says when a change was true. Default: ``_source_timestamp``, or ``observed_at`` in a full feed.
+        order_by: Columns that break order within one instant.
+        track: Columns whose change opens a version. Default: all but ``type1``.
+        type1: Columns that overwrite all versions. The rest overwrites the open version.
+        ignore_null: Columns whose NULL carries the last value.
+        feed: ``"changes"``, or ``"full"``: the batch is all of the source, observed at ``observed_at``; absent members are deleted.
+        observed_at: When a full feed was observed. A feed is taken once, and later ones after earlier ones.
+        delete_when: An SQL condition for deletes. Default: ``_operation = 'delete'``.
+        deletes: ``close`` | ``ignore`` | ``new_record`` | ``hard``; scope and guard of a full feed.
+        new_column: What a tracked column that is new does to the versions made without it. ``adopt``: the open version takes its value, and from
+            then on it is tracked. ``version_all``: the first event of each member that has a value opens a version. ``refuse``: an error, before
+            anything is written. ``rebuild``: the members' histories are computed anew; the batch must hold all their events.
+        surrogate_key: The name of the surrogate key column. None: none.
+        valid_columns: The names of the validity columns.
+        open_until: ISO text that open versions bear in ``valid_to``. Default: NULL.
+        first_version_from: ISO text of the instant at which first versions begin.
+        on_change: What new columns do: ``"evolve"`` or ``"fail"``.
+        dry_run: Count, and write nothing.
+        max_reject_fraction: Refuse to write when more of the rows are rejected.
+
+    Writes:
+        One row for each version: the columns, the surrogate key (63-bit hash of the key, later versions of key and ``valid_from``),
+        ``valid_from`` and ``valid_to`` (half-open; NULL while open), ``is_current``, ``_is_inferred``, ``_absorbed``, ``_write_id``.
+
+    Raises:
+        SchemaError: A named column is missing, or types conflict.
+        ConfigError: Arguments that don't fit together.
+        ContractError: A full feed that is older than the last one, or too many rejects.
+        GuardError: A full feed came up empty, or lacks more than ``max_fraction`` of the open members.
+        CommitConflictError: Another run consumed a part of the batch first.
+
+    Source:
+        Kimball, Ross: The Data Warehouse Toolkit, 3rd edition, chapter 5.
+
+    >>> import lakekit as lk, tempfile
+    >>> from datetime import UTC, datetime
+    >>> lake = lk.connect(tempfile.mkdtemp())
+    >>> rows = [{"id": 1, "city": city, "at": datetime(2026, month, 1, tzinfo=UTC)} for month, city in [(1, "Bonn"), (3, "Kiel")]]
+    >>> _ = lk.merge_scd2(lk.from_frame(lake, rows, run_id="a"), into="gold.dim_people", key="id", effective_at="at")
+    >>> lk.read(lake, "gold.dim_people").to_arrow().column("is_current").to_pylist()
+    [False, True]
+    """
+    into_ = target.resolve(batch, into, place="merge_scd2")
+    keys = as_columns(key, place="merge_scd2(key=)")
+    sides.refuse_sides(batch, place="merge_scd2()", hint="merge() what was looked up into a table, and read_new() that one.")
+    batch = target.settle(batch, into_)
+    target.require_columns(batch.columns, keys, place="merge_scd2(key=)")
+    _refuse_unknown("feed", feed, ("changes", "full"))
+    _refuse_unknown("new_column", new_column, get_args(NewColumn))
+    if effective_at is not None:
+        target.require_columns(batch.columns, [effective_at], place="merge_scd2(effective_at=)")
+    condition = target.delete_condition(batch, delete_when, place="merge_scd2")
+    lake, state = batch.lake, batch.lake.find(into_)
+    observed = None
+    if feed == "full":
+        before = cas.stored(state) if state else Stored()
+        batch, observed = feeds.observe(batch, before, observed_at, into=into_)
+        if before.positions.get(feeds.OBSERVED) == batch.bookmark.spans[feeds.OBSERVED].end:
+            return Commit(table=text(into_))
+    instant = effective_at or (EFFECTIVE_AT if observed else system.SOURCE_TIMESTAMP)
+    given = Scd2Spec(
+        key=keys,
+        columns=dimension.event_columns(batch, state),
+        effective_at=instant,
+        unstored={instant: "TIMESTAMP"} if instant == EFFECTIVE_AT else {},
+        order_by=() if order_by is None else as_columns(order_by, place="merge_scd2(order_by=)"),
+        track=None if track is None else as_columns(track, place="merge_scd2(track=)"),
+        type1=type1,
+        ignore_null=ignore_null,
+        deletes="close" if deletes.mode == "soft" else deletes.mode,
+        surrogate_key=surrogate_key,
+        valid_from=valid_columns[0],
+        valid_to=valid_columns[1],
+        open_until=open_until,
+        first_version_from=first_version_from,
+    )
+    spec = for_snapshots(given) if observed else given
+    spec = attrs.evolve(spec, adopted={name: last for name, last in dimension.adopted(state).items() if name in spec.tracked})
+    if state is not None:
+        dimension.require_same(state, spec)
+    began = time.perf_counter()
+    with lake.engine.session() as session:
+        required = keys if observed and effective_at is None else (*keys, given.effective_at)
+        staged = feeds.stage(session, batch, into_, given, condition, required=required)
+        figures = staged.figures
+        rejects.refuse_too_many(figures.rejected, figures.read, max_reject_fraction, into=into_)
+        if not dry_run:
+            for item in staged.bad:
+                rejects.write(lake, session, into_, item)
+        if state is not None:
+            whole = feed == "changes" and _is_whole(batch.bookmark)
+            state, spec = dimension.take_new_columns(lake, session, state, spec, new_column, complete=whole, dry_run=dry_run)
+        if dry_run:
+            state = state or TableState.not_there_yet(into_, dimension.table_schema(spec))
+        else:
+            state, added = dimension.ensure(lake, into_, spec, on_change=on_change)
+            figures = attrs.evolve(figures, columns_added=added)
+        events = staged.rows
+        if observed:
+            events, doubles = feeds.snapshot_events(session, state, events, given, deletes, observed, timed=effective_at is not None)
+            figures = attrs.evolve(figures, duplicates=doubles)
+
+        def plan(state: TableState, write_id: int) -> cas.Planned:
+            # At each attempt: which deletes no version tells depends on the versions, and others may have remembered more.
+            tombstones = _tombstones(lake, session, into_, state, events, spec, dry_run=dry_run)
+            return _plan(session, state, events, tombstones, spec, write_id, figures)
+
+        seconds = {"read": time.perf_counter() - began}
+        return cas.write(lake.engine, into_, state, batch.bookmark, plan, dry_run=dry_run, seconds=seconds)
+
+
+def _refuse_unknown(argument: str, word: str, known: Sequence[str]) -> None:
+    if word not in known:
+        raise ConfigError(f"merge_scd2({argument}=)", f"expected one of {', '.join(known)}", got=repr(word))
+
+
+def _is_whole(bookmark: Bookmark) -> bool:
+    """Whether a batch holds all there is of its upstreams."""
+    return bookmark.run_id is None and all(span.start is None for span in bookmark.spans.values())
+
+
+def _tombstones(lake: Lake, session: Session, into: Identifier, there: TableState, events: Frame, spec: Scd2Spec, *, dry_run: bool) -> Node:
+    """The remembered deletes of the touched keys; new ones are written first, and only ever added."""
+    table = companion(into, "tombstones")
+    fields = [(column.name, column.type) for column in tombstone_columns(spec)]
+    schema = pa.schema([pa.field(name, arrow_type(words)) for name, words in fields])
+    known = lake.find(table)
+    nothing: Node = Query(
+        "SELECT " + ", ".join(f"CAST(NULL AS {words}) AS {ident(name)}" for name, words in fields) + " FROM events WHERE false",
+        {"events": events},
+    )
+
+    def remembered(found: TableState | None) -> Node:
+        return (
+            nothing
+            if found is None
+            else Query(f"SELECT {', '.join(ident(name) for name, _ in fields)} FROM stored", {"stored": Scan(found, found.head)})
+        )
+
+    def fresh(now: TableState | None) -> Frame:
+        return session.stage(
+            Query(
+                tombstones_sql(spec),
+                {"events": events, "versions": touched_versions(session, there, events, spec), "tombstones": remembered(now)},
+            )
+        )
+
+    if dry_run or not count(session, fresh(known)):
+        return remembered(known)
+    made, _ = target.ensure(
+        lake, table, pa.schema([*schema, pa.field(system.WRITE_ID, pa.int64())]), layer="tombstones", on_change="evolve", place="merge_scd2"
+    )
+
+    def plan(state: TableState, write_id: int) -> cas.Planned:
+        rows = fresh(state)
+        size = count(session, rows)
+        figures = Commit(table=state.label, read=size, inserted=size)
+        stamped = Query(f"SELECT *, CAST({write_id} AS BIGINT) AS `{system.WRITE_ID}`, 'insert' AS _change FROM fresh", {"fresh": rows})
+        return cas.Planned(figures, (lambda: session.merge(state, stamped, on=spec.key)) if figures.inserted else None)
+
+    cas.write(lake.engine, table, made, Bookmark(), plan)
+    return remembered(lake.engine.load(table))
+
+
+def _plan(
+    session: Session, state: TableState, events: Frame, tombstones: Node, spec: Scd2Spec, write_id: int, figures: Commit
+) -> cas.Planned:
+    inputs = {"events": events, "versions": touched_versions(session, state, events, spec), "tombstones": tombstones}
+    changes: Node = Query(changes_sql(spec), inputs)
+    if spec.surrogate_key is not None and not _has_members(session, state, spec.surrogate_key):
+        names = ", ".join(ident(name) for name, _ in [*spec.columns, *((column.name, column.type) for column in state_columns(spec))])
+        members = Query(members_sql(spec), {})
+        changes = Query(
+            f"SELECT {names}, {CHANGE} FROM changes UNION ALL SELECT {names}, 'insert' AS {CHANGE} FROM members",
+            {"changes": changes, "members": members},
+        )
+    staged = session.stage(Query(f"SELECT *, CAST({write_id} AS BIGINT) AS `{system.WRITE_ID}` FROM changes", {"changes": changes}))
+    keys = ", ".join(map(ident, spec.key))
+    found: dict[str, Any] = session.one(
+        Query(
+            "SELECT count(CASE WHEN _change = 'insert' THEN 1 END) AS inserted, count(CASE WHEN _change = 'update' THEN 1 END) AS updated, count(CASE WHEN _change = 'delete' THEN 1 END) AS removed, "
+            f"(SELECT count(*) FROM (SELECT {keys} FROM c GROUP BY {keys} HAVING max(CASE WHEN `{IS_CURRENT}` AND _change <> 'delete' THEN 1 ELSE 0 END) = 0)) AS closed "
+            "FROM c",
+            {"c": staged},
+        )
+    )
+    figures = attrs.evolve(figures, inserted=found["inserted"], updated=found["updated"], deleted=found["closed"], removed=found["removed"])
+    touched = found["inserted"] + found["updated"] + found["removed"]
+    return cas.Planned(figures, (lambda: session.merge(state, staged, on=merge_on(spec))) if touched else None)
+
+
+def _has_members(session: Session, state: TableState, surrogate_key: str) -> bool:
+    if state.head is None:
+        return False
+    stored = Scan(state, state.head, bounds={surrogate_key: (-2, -1)})
+    return count(session, Query(f"SELECT 1 AS there FROM stored WHERE {ident(surrogate_key)} < 0", {"stored": stored})) > 0

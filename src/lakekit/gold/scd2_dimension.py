@@ -1,0 +1,183 @@
+"""The dimension's table: its columns, what it notes about itself, and what a column that is new becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+import pyarrow as pa
+
+from lakekit import columns as system
+from lakekit.batch import Batch
+from lakekit.engines.plan import Node, Query, Scan, TableState
+from lakekit.engines.types import arrow_type, ident, sql_type, widens
+from lakekit.errors import ConfigError, SchemaError
+from lakekit.gold.scd2_spec import ABSORBED, AT, IS_CURRENT, IS_DELETED, Scd2Spec, merge_on, state_columns
+from lakekit.incremental import contract, target
+from lakekit.names import Identifier
+
+if TYPE_CHECKING:
+    from lakekit.engines.plan import Frame
+    from lakekit.engines.protocol import Session
+    from lakekit.lake import Lake
+
+NewColumn = Literal["adopt", "version_all", "refuse", "rebuild"]
+
+_CARRIED = (system.SOURCE, system.SOURCE_TIMESTAMP, system.INGESTION_TIMESTAMP)
+
+
+def event_columns(batch: Batch, state: TableState | None, *, leave_out: str | None = None) -> list[tuple[str, str]]:
+    """The stored columns that come with events, with their types: the table's in its order, then new ones.
+
+    Args:
+        batch: The events.
+        state: The dimension. None: it is not there yet.
+        leave_out: A column of the events that isn't stored.
+    """
+    given = {field.name: field.type for field in batch.schema if _is_stored(field.name) and field.name != leave_out}
+    if state is None:
+        return [(name, sql_type(kind)) for name, kind in given.items()]
+    noted = contract.scd2(state) or {}
+    own = {noted.get("surrogate_key"), noted.get("valid_from"), noted.get("valid_to"), IS_CURRENT, IS_DELETED}
+    stored = {field.name: field.type for field in state.schema if field.name not in own and _is_stored(field.name)}
+    columns = [(name, sql_type(_wider(kind, given.get(name, kind)))) for name, kind in stored.items()]
+    return columns + [(name, sql_type(kind)) for name, kind in given.items() if name not in stored]
+
+
+def _is_stored(name: str) -> bool:
+    return name in _CARRIED or not system.is_system(name)
+
+
+def _wider(stored: pa.DataType, given: pa.DataType) -> pa.DataType:
+    return given if widens(stored, given) else stored
+
+
+def adopted(state: TableState | None) -> dict[str, str]:
+    """Columns that the dimension adopted, with the last instant known without them."""
+    return dict((contract.scd2(state) or {}).get("adopted", {})) if state else {}
+
+
+def take_new_columns(
+    lake: Lake, session: Session, state: TableState, spec: Scd2Spec, policy: NewColumn, *, complete: bool, dry_run: bool
+) -> tuple[TableState, Scd2Spec]:
+    """Decide what a new tracked column does to versions that were made without it.
+
+    What is decided is noted before the column is added: a crash in between then repeats the decision.
+
+    Raises:
+        SchemaError: ``refuse``.
+        ConfigError: ``rebuild``, and the batch doesn't hold all events.
+    """
+    new = [name for name in spec.tracked if name not in state.schema.names]
+    if not new or state.head is None or contract.scd2(state) is None:
+        return state, spec
+    place = f"merge_scd2(new_column={policy!r}): {state.label}"
+    if policy == "refuse":
+        raise SchemaError(place, "a new column would be tracked", got=", ".join(new), hint="name the columns in track=, or choose 'adopt'.")
+    if policy == "rebuild":
+        if not complete:
+            raise ConfigError(
+                place,
+                "a rebuild needs every event of the members",
+                got="a batch that begins in the middle",
+                hint="give lk.read(lake, <the change log>).",
+            )
+        return state, attrs.evolve(spec, rebuild=True)
+    if policy == "version_all":
+        return state, spec
+    fresh = [name for name in new if name not in dict(spec.adopted)]
+    last = _last_instant(session, state, spec) if fresh else None
+    if last is None:
+        return state, spec
+    noted = {**dict(spec.adopted), **dict.fromkeys(fresh, last)}
+    if not dry_run:
+        before = state.properties[contract.SCD2]
+        after = contract.properties(layer="scd2", scd2={**(contract.scd2(state) or {}), "adopted": noted})[contract.SCD2]
+        lake.engine.set_properties(state, {contract.SCD2: after}, expect={contract.SCD2: before})
+        state = lake.engine.load(state.name)
+    return state, attrs.evolve(spec, adopted=noted)
+
+
+def _noted(spec: Scd2Spec) -> dict[str, Any]:
+    return {
+        "key": list(spec.key),
+        "surrogate_key": spec.surrogate_key,
+        "valid_from": spec.valid_from,
+        "valid_to": spec.valid_to,
+        "open_until": spec.open_until,
+    }
+
+
+def require_same(state: TableState, spec: Scd2Spec) -> None:
+    """Raise where the dimension was made by other options: rows of both can't stand beside each other.
+
+    Raises:
+        ConfigError: They differ.
+    """
+    noted = contract.scd2(state)
+    if noted is None:
+        return
+    for name, value in _noted(spec).items():
+        if noted[name] != value:
+            raise ConfigError(
+                f"merge_scd2({name}): {state.label}",
+                f"the dimension was made with {noted[name]!r}",
+                got=repr(value),
+                hint="give what it was made with, or write to another table.",
+            )
+
+
+def _last_instant(session: Session, state: TableState, spec: Scd2Spec) -> str | None:
+    """The last instant at which the dimension knows an event, as ISO text."""
+    begins, ends = ident(spec.valid_from), ident(spec.valid_to)
+    ended = f"CASE WHEN NOT {ident(IS_CURRENT)} THEN {ends} END"
+    instants = [f"SELECT max({begins}) AS at FROM stored", f"SELECT max({ended}) AS at FROM stored"]
+    if ABSORBED in state.schema.names:
+        exploded = f"SELECT EXPLODE({ident(ABSORBED)}) AS e FROM stored WHERE {ident(ABSORBED)} IS NOT NULL"
+        instants.append(f"SELECT max(e.{ident(AT)}) AS at FROM ({exploded})")
+    found: Any = session.one(Query(f"SELECT max(at) AS at FROM ({' UNION ALL '.join(instants)})", {"stored": Scan(state, state.head)}))[
+        "at"
+    ]
+    return None if found is None else (found.isoformat() if hasattr(found, "isoformat") else str(found))
+
+
+def ensure(lake: Lake, into: Identifier, spec: Scd2Spec, *, on_change: str) -> tuple[TableState, tuple[str, ...]]:
+    """The table, made or fitted to the spec, and the columns that were added to it."""
+    noted, schema = _noted(spec), table_schema(spec)
+    return target.ensure(lake, into, schema, layer="scd2", key=merge_on(spec), scd2=noted, on_change=on_change, place="merge_scd2")
+
+
+def table_schema(spec: Scd2Spec) -> pa.Schema:
+    """The columns of a dimension that is made by the spec."""
+    fields = [*spec.columns, *((column.name, column.type) for column in state_columns(spec)), (system.WRITE_ID, "BIGINT")]
+    return pa.schema([pa.field(name, arrow_type(words)) for name, words in fields])
+
+
+def stored_versions(state: TableState, spec: Scd2Spec, *, bounds: Mapping[str, tuple[Any, Any]] | None = None) -> Node:
+    """The stored versions in the spec's columns and types, also where the table was not fitted (a dry run). Special members are left out."""
+    fields = [*spec.columns, *((column.name, column.type) for column in state_columns(spec))]
+    scan: Node = Scan(state, state.head, bounds=dict(bounds or {}))
+    there = {field.name: sql_type(field.type) for field in state.schema}
+    fitting = {name for name, kind in fields if name in there and there[name] == sql_type(arrow_type(kind))}
+    items = ", ".join(
+        ident(name) if name in fitting else f"CAST({ident(name) if name in there else 'NULL'} AS {kind}) AS {ident(name)}"
+        for name, kind in fields
+    )
+    if ABSORBED in there:  # pyiceberg 0.12, which reads files that DuckDB can't, makes an empty list of structs out of NULL
+        told = f"CASE WHEN size({ident(ABSORBED)}) > 0 THEN {ident(ABSORBED)} END AS {ident(ABSORBED)}"
+        scan = Query(f"SELECT * EXCEPT ({ident(ABSORBED)}), {told} FROM stored", {"stored": scan})
+    real = f" WHERE {ident(spec.surrogate_key)} >= 0" if spec.surrogate_key in there else ""
+    return Query(f"SELECT {items} FROM stored{real}", {"stored": scan})
+
+
+def touched_versions(session: Session, state: TableState, events: Frame, spec: Scd2Spec) -> Node:
+    """The stored versions of the keys that events are about, from the files that may hold them."""
+    figures = ", ".join(f"min({ident(name)}) AS `min_{index}`, max({ident(name)}) AS `max_{index}`" for index, name in enumerate(spec.key))
+    found = session.one(Query(f"SELECT {figures} FROM events", {"events": events}))
+    bounds = {name: (found[f"min_{index}"], found[f"max_{index}"]) for index, name in enumerate(spec.key)}
+    same = " AND ".join(f"v.{ident(name)} = e.{ident(name)}" for name in spec.key)
+    return Query(
+        f"SELECT * FROM stored v LEFT SEMI JOIN events e ON {same}",
+        {"stored": stored_versions(state, spec, bounds=bounds), "events": events},
+    )

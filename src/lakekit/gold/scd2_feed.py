@@ -1,0 +1,147 @@
+"""A batch as events: a feed of changes as it comes, or a full feed compared with what is open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from lakekit import columns as system
+from lakekit.batch import Batch
+from lakekit.bookmark import Bookmark, Position, Span, Stored
+from lakekit.clock import instant_of
+from lakekit.commit import Commit
+from lakekit.deletes import Deletes
+from lakekit.engines import sql
+from lakekit.engines.functions import family
+from lakekit.engines.plan import Frame, Node, Query, TableState
+from lakekit.engines.protocol import count
+from lakekit.engines.types import ident
+from lakekit.errors import ConfigError, ContractError, GuardError
+from lakekit.gold.scd2_dimension import stored_versions
+from lakekit.gold.scd2_snapshot import snapshot_events_sql
+from lakekit.gold.scd2_spec import IS_CURRENT, IS_DELETE, IS_DELETED, Scd2Spec
+from lakekit.incremental import rejects
+from lakekit.incremental.order import nth, order_columns
+from lakekit.names import Identifier, text
+
+if TYPE_CHECKING:
+    from lakekit.engines.protocol import Session
+
+OBSERVED: Final = "full-feed"
+"""The upstream whose position is the instant of the last full feed: the order number is its microseconds since 1970."""
+
+
+def observe(batch: Batch, stored: Stored, observed_at: datetime | None, *, into: Identifier) -> tuple[Batch, datetime]:
+    """The batch of a full feed, with the instant of its observation in the bookmark: a feed is taken once, and in order.
+
+    Raises:
+        ConfigError: There is no instant.
+        ContractError: A later feed was taken already.
+    """
+    if observed_at is None:
+        raise ConfigError(
+            "merge_scd2(observed_at=)",
+            "a full feed needs the instant at which it was observed",
+            hint="write observed_at=datetime(…, tzinfo=UTC).",
+        )
+    instant = instant_of(observed_at, place="merge_scd2(observed_at=)")
+    at = int(instant.timestamp()) * 1_000_000 + instant.microsecond
+    last = stored.positions.get(OBSERVED)
+    if last is not None and last.at > at:
+        raise ContractError(
+            f"merge_scd2(observed_at=): {text(into)}",
+            f"a feed observed at {last.values['observed_at']} was taken already",
+            got=instant.isoformat(),
+            hint="give full feeds in their order; give what was missed as feed='changes' with effective_at=.",
+        )
+    span = Span(last, Position.of(at, {"observed_at": instant.isoformat()}))
+    return attrs.evolve(batch, bookmark=batch.bookmark.union(Bookmark({OBSERVED: span}, epoch=stored.epoch))), instant
+
+
+@attrs.frozen(eq=False)
+class Feed:
+    """A staged batch: its events or rows, its rejects, and what was counted."""
+
+    rows: Frame
+    bad: tuple[Frame, ...]
+    figures: Commit
+
+
+def stage(session: Session, batch: Batch, into: Identifier, spec: Scd2Spec, condition: str, *, required: Sequence[str]) -> Feed:
+    """The batch's rows in the spec's columns, with ``_is_delete``; those without a key or an instant are rejected."""
+    for item in batch.rejects:
+        session.stage(item.shared)
+    rows = session.stage(batch.node)
+    given = set(rows.schema.names)
+    stored = [(name, kind) for name, kind in spec.columns]
+    items = [ident(name) if name in given else f"CAST(NULL AS {kind}) AS {ident(name)}" for name, kind in stored]
+    items += [ident(name) for name, _ in spec.unstored if name in given and name not in dict(stored)]
+    missing = " OR ".join(f"{ident(name)} IS NULL" for name in required)
+    events = session.stage(
+        Query(
+            f"SELECT {', '.join(items)}, coalesce({condition}, false) AS {ident(IS_DELETE)} FROM batch WHERE NOT ({missing})",
+            {"batch": rows},
+        )
+    )
+    rule = " ".join(f"WHEN {ident(name)} IS NULL THEN {sql.literal('key' if name in spec.key else 'effective_at')}" for name in required)
+    nulls = Query(
+        f"SELECT *, CASE {rule} END AS _rule, concat('null_', CASE {rule} END) AS _reason FROM batch WHERE {missing}", {"batch": rows}
+    )
+    bad = [rejects.gather(session, into, item) for item in (*batch.rejects, rejects.Rejects(nulls, nulls, batch.origin, batch.since))]
+    sizes = [count(session, item) for item in bad]
+    read = count(session, events)
+    figures = Commit(table=text(into), read=read + sum(sizes), rejected=sum(sizes), columns_not_carried=batch.not_carried)
+    return Feed(events, tuple(item for item, size in zip(bad, sizes, strict=True) if size), figures)
+
+
+def snapshot_events(
+    session: Session, state: TableState, rows: Frame, spec: Scd2Spec, deletes: Deletes, observed: datetime, *, timed: bool
+) -> tuple[Frame, int]:
+    """What a full feed says against the newest versions: events, to be merged by ``for_snapshots(spec)``; and how many rows were doubles.
+
+    Raises:
+        GuardError: It lacks more open members than the guard lets go.
+    """
+    names = rows.schema.names
+    once = session.stage(
+        Query(
+            f"SELECT * EXCEPT (_nth) FROM (SELECT *, {nth(names, spec.key, order_columns(names, None, place='merge_scd2()'))} AS _nth FROM batch WHERE NOT {ident(IS_DELETE)}) WHERE _nth = 1",
+            {"batch": rows},
+        )
+    )
+    stored = session.stage(stored_versions(state, spec))
+    scope: Node = Query(f"SELECT {_keys(spec)} FROM stored WHERE false", {"stored": stored})
+    if spec.deletes != "ignore":
+        within = "true" if deletes.scope is None else sql.expression(deletes.scope, state.schema.names, place="merge_scd2(deletes.scope)")
+        alive = f" AND NOT coalesce({ident(IS_DELETED)}, false)" if IS_DELETED in state.schema.names else ""
+        scope = session.stage(
+            Query(
+                f"SELECT {_keys(spec)} FROM stored WHERE {ident(IS_CURRENT)}{alive} AND NOT coalesce({ident(system.IS_INFERRED)}, false) AND ({within})",
+                {"stored": stored},
+            )
+        )
+        _guard(session, state, once, scope, spec, deletes)
+    at = observed.date().isoformat() if family(spec.instant_type) == "D" else observed.isoformat()
+    query = snapshot_events_sql(spec, observed_at=at, timed=timed)
+    events = session.stage(Query(query, {"snapshot": once, "versions": stored, "scope": scope}))
+    return events, count(session, rows) - count(session, once)
+
+
+def _guard(session: Session, state: TableState, rows: Frame, scope: Node, spec: Scd2Spec, deletes: Deletes) -> None:
+    same = " AND ".join(f"o.{ident(name)} = s.{ident(name)}" for name in spec.key)
+    gone: Node = Query(f"SELECT o.* FROM scope o LEFT ANTI JOIN snapshot s ON {same}", {"scope": scope, "snapshot": rows})
+    opened, given, absent = count(session, scope), count(session, rows), count(session, gone)
+    if not deletes.force and absent and (not given or absent > deletes.max_fraction * opened):
+        raise GuardError(
+            state.label,
+            f"expected at most {deletes.max_fraction:.1%} of the open members to be absent from the full feed",
+            got=f"{absent:,} of {opened:,}",
+            hint="raise Deletes(max_fraction=), or Deletes(force=True).",
+        )
+
+
+def _keys(spec: Scd2Spec) -> str:
+    return ", ".join(map(ident, spec.key))

@@ -1,0 +1,47 @@
+"""Identity: the rules by which records of several sources are found to be one person, and why they are."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from lakekit.identity.kinds import Comparison, Exact, Fuzzy, Model, Probabilistic, Veto
+from lakekit.identity.rules import Rules, compare, exact, fuzzy, probabilistic, veto
+
+if TYPE_CHECKING:
+    from lakekit.identity.explanation import Explanation, explain
+    from lakekit.identity.training import train
+
+# What computes loads on first use, so that rules cost nothing to write down.
+_HOMES = {"Explanation": "explanation", "explain": "explanation", "train": "training"}
+
+__all__ = [
+    "Comparison",
+    "Exact",
+    "Explanation",
+    "Fuzzy",
+    "Model",
+    "Probabilistic",
+    "Rules",
+    "Veto",
+    "compare",
+    "exact",
+    "explain",
+    "fuzzy",
+    "probabilistic",
+    "train",
+    "veto",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        msg = f"module 'lakekit.identity' has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(importlib.import_module(f"lakekit.identity.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,121 @@
+"""Blocking: which records are looked at together. ``<into>__keys`` holds one row for each record and block it has a value for."""
+
+from __future__ import annotations
+
+import attrs
+
+from lakekit import columns as system
+from lakekit.engines.plan import Frame, Node, Query
+from lakekit.engines.protocol import count
+from lakekit.engines.sql import literal
+from lakekit.engines.types import ident
+from lakekit.identity.kinds import Block
+from lakekit.identity.rules import Rules
+from lakekit.identity.tables import KEYS, News, Run, Table, derived_bookmark, difference, news, open_table, put
+
+
+def key_sql(block: Block) -> str:
+    """SQL for the number under which records of a block meet: a hash of the block and of the values."""
+    values = " || ".join(f"lk_text({ident(name)}, 'STRING')" for name in block.columns)
+    return f"lk_hash63(lk_text({literal(block.name)}, 'STRING') || {values})"
+
+
+def update(run: Run, records: Table) -> Table:
+    """Bring the keys of changed records up to date."""
+    table = open_table(run, KEYS)
+    seen = news(run, table, records)
+    selects = [
+        f"SELECT {key_sql(block)} AS key, record_id, {literal(block.name)} AS block FROM changed "
+        f"WHERE {' AND '.join(f'{ident(name)} IS NOT NULL' for name in block.columns)}"
+        for block in run.rules.blocks
+    ]
+    changed = Query("SELECT r.* FROM live r LEFT SEMI JOIN seen s ON s.record_id = r.record_id", {"live": records.live, "seen": seen.keys})
+    wanted = run.session.stage(Query(" UNION ALL ".join(selects), {"changed": changed}))
+
+    def differ(now: Table) -> Node:
+        stored = now.rows
+        if not seen.everything:
+            stored = Query("SELECT k.* FROM keys k LEFT SEMI JOIN seen s ON s.record_id = k.record_id", {"keys": stored, "seen": seen.keys})
+        return difference(KEYS, wanted, stored, run.instant)
+
+    return put(run, table, differ, derived_bookmark(table, seen))[0]
+
+
+@attrs.frozen(eq=False)
+class Pairs:
+    """Pairs of records to look at: ``left_id`` < ``right_id`` and the ``block`` that they share.
+
+    Attributes:
+        rows: The pairs, one row for each block.
+        dirty: The records whose links are looked at anew: all their pairs are here.
+        shared_too_often: How many values more records share than their block allows.
+    """
+
+    rows: Frame
+    dirty: Frame
+    shared_too_often: int
+
+
+def _cap(rules: Rules) -> str:
+    """SQL: how many records may share a value of a block."""
+    return "CASE block " + " ".join(f"WHEN {literal(block.name)} THEN {block.max_shared}" for block in rules.blocks) + " ELSE 0 END"
+
+
+def pairs(run: Run, keys: Table, of_records: News, of_keys: News) -> Pairs:
+    """The pairs of records that share a value, of which at least one record has changed.
+
+    A record counts as changed, too, when one of its values has become shared by too many records, or no longer is.
+    """
+    if of_records.everything or of_keys.everything:
+        dirty = run.query("SELECT DISTINCT record_id FROM live", live=keys.live)
+    else:
+        dirty = run.query(
+            "SELECT record_id FROM records UNION SELECT record_id FROM keys UNION SELECT record_id FROM crossed",
+            records=of_records.keys,
+            keys=of_keys.keys,
+            crossed=_crossed(run, keys, of_keys),
+        )
+    mine = Query(
+        "SELECT DISTINCT k.key FROM live k LEFT SEMI JOIN dirty d ON d.record_id = k.record_id", {"live": keys.live, "dirty": dirty}
+    )
+    shared = run.query(
+        f"SELECT *, {_cap(run.rules)} AS cap FROM (SELECT k.key, min(k.block) AS block, count(*) AS n FROM live k "
+        "LEFT SEMI JOIN mine m ON m.key = k.key GROUP BY k.key HAVING count(*) > 1)",
+        live=keys.live,
+        mine=mine,
+    )
+    members = run.query(
+        "SELECT k.key, k.record_id, k.block, d.record_id IS NOT NULL AS dirty FROM live k JOIN shared s ON s.key = k.key "
+        "LEFT JOIN dirty d ON d.record_id = k.record_id WHERE s.n <= s.cap",
+        live=keys.live,
+        shared=shared,
+        dirty=dirty,
+    )
+    rows = run.query(
+        "SELECT a.record_id AS left_id, b.record_id AS right_id, a.block FROM members a JOIN members b ON a.key = b.key "
+        "WHERE a.record_id < b.record_id AND (a.dirty OR b.dirty)",
+        members=members,
+    )
+    often = count(run.session, Query("SELECT key FROM shared WHERE n > cap", {"shared": shared}))
+    return Pairs(rows, dirty, often)
+
+
+def _crossed(run: Run, keys: Table, of_keys: News) -> Node:
+    """The live records of values that may have come to be shared by too many, or by few enough, since they were last looked at."""
+    changed = Query(
+        f"SELECT k.key, k.block, k.`{system.DELETED_AT}` FROM keys k LEFT SEMI JOIN seen s ON s.key = k.key AND s.record_id = k.record_id",
+        {"keys": keys.rows, "seen": of_keys.keys},
+    )
+    touched = run.query(
+        f"SELECT key, block, count(CASE WHEN `{system.DELETED_AT}` IS NULL THEN 1 END) AS added, count(`{system.DELETED_AT}`) AS removed "
+        "FROM changed GROUP BY key, block",
+        changed=changed,
+    )
+    live = run.query("SELECT k.key, k.record_id FROM live k LEFT SEMI JOIN touched t ON t.key = k.key", live=keys.live, touched=touched)
+    crossed = Query(
+        f"""SELECT t.key FROM (SELECT *, {_cap(run.rules)} AS cap FROM touched) t
+        LEFT JOIN (SELECT key, count(*) AS n FROM live GROUP BY key) s ON s.key = t.key
+        WHERE CASE WHEN coalesce(s.n, 0) <= cap THEN coalesce(s.n, 0) + removed > cap ELSE s.n - added <= cap END""",
+        {"touched": touched, "live": live},
+    )
+    return Query("SELECT l.record_id FROM live l LEFT SEMI JOIN crossed c ON c.key = l.key", {"live": live, "crossed": crossed})

@@ -1,0 +1,198 @@
+"""Clustering: linked records as parts, one for each person. A pure function of the links and of what the pairs say.
+
+Records are numbers from 0, in the order of (source, record key); a part is known by its least one. Everything breaks ties by these numbers,
+so that the parts don't depend on what else is looked at, or on the order in which records came.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
+Scorer = Callable[[Any, Any], "tuple[Array, Array]"]
+"""Gives, for pairs of records (left, right), their weights and whether a veto keeps them apart."""
+PAIRS_AT_ONCE = 1_000_000
+_PRECISION = 1_000_000  # weights are summed as whole millionths: sums of floats depend on their order
+
+
+@attrs.frozen(eq=False)
+class Links:
+    """Linked pairs, each once: ``left`` < ``right``, and how strongly."""
+
+    left: Array
+    right: Array
+    weight: Array
+
+    def where(self, chosen: Array) -> Links:
+        """Some of them."""
+        return Links(self.left[chosen], self.right[chosen], self.weight[chosen])
+
+
+def components(size: int, left: Array, right: Array) -> Array:
+    """The least record that each record is connected with.
+
+    >>> import numpy as np
+    >>> components(5, np.array([1, 3]), np.array([3, 4])).tolist()
+    [0, 1, 2, 1, 1]
+    """
+    import numpy as np
+
+    label = np.arange(size)
+    while True:
+        low, high = np.minimum(label[left], label[right]), np.maximum(label[left], label[right])
+        if not (low < high).any():
+            return label
+        np.minimum.at(label, high, low)
+        while not np.array_equal(shorter := label[label], label):
+            label = shorter
+
+
+def parts(size: int, links: Links, *, max_members: int, limit: float, scorer: Scorer | None) -> tuple[Array, int]:
+    """The part of each record, and how many components were too large and had to be cut.
+
+    Args:
+        size: How many records.
+        links: Which of them are linked.
+        max_members: So many records a part may have.
+        limit: Two groups are joined when the mean weight of all pairs between them is greater.
+        scorer: Scores pairs. None: nothing speaks against a link.
+    """
+    import numpy as np
+
+    label = components(size, links.left, links.right)
+    counts = np.bincount(label, minlength=size)
+    large = np.flatnonzero(counts > max_members)
+    if len(large):
+        label = _cut(label, links.where(np.isin(label[links.left], large)), max_members)
+        links = links.where(label[links.left] == label[links.right])
+        counts = np.bincount(label, minlength=size)
+    if scorer is None:
+        return label, len(large)
+    linked = np.bincount(label[links.left], minlength=size)
+    # Where every pair is linked, nothing can keep the records apart.
+    doubtful = (counts > 2) & (linked < counts * (counts - 1) // 2)
+    for left, right in all_pairs(label, doubtful):
+        weight, vetoed = scorer(left, right)
+        label = _divide(label, left, right, weight, vetoed, links, limit)
+    return label, len(large)
+
+
+def _cut(label: Array, links: Links, max_members: int) -> Array:
+    """Components that are too large, grown anew from the strongest link down, as long as they stay small enough."""
+    import numpy as np
+
+    label = label.copy()
+    members = np.unique(np.concatenate([links.left, links.right]))
+    parent = {int(node): int(node) for node in members}
+    size = dict.fromkeys(parent, 1)
+
+    def root(node: int) -> int:
+        while parent[node] != node:
+            parent[node] = parent[parent[node]]
+            node = parent[node]
+        return node
+
+    order = np.lexsort((links.right, links.left, -links.weight))
+    for left, right in zip(links.left[order].tolist(), links.right[order].tolist(), strict=True):
+        low, high = sorted((root(left), root(right)))
+        if low != high and size[low] + size[high] <= max_members:
+            parent[high] = low
+            size[low] += size[high]
+    label[members] = [root(node) for node in members.tolist()]
+    return label
+
+
+def all_pairs(label: Array, chosen: Array) -> Iterator[tuple[Array, Array]]:
+    """All pairs of records within each of the chosen components, whole components at a time."""
+    import numpy as np
+
+    nodes = np.flatnonzero(chosen[label])
+    nodes = nodes[np.argsort(label[nodes], kind="stable")]
+    starts = np.flatnonzero(np.r_[True, label[nodes][1:] != label[nodes][:-1]]) if len(nodes) else np.array([], int)
+    sizes = np.diff(np.r_[starts, len(nodes)])
+    group = np.cumsum(sizes * (sizes - 1) // 2) // PAIRS_AT_ONCE
+    for number in np.unique(group):
+        first, count = starts[group == number], sizes[group == number]
+        position = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+        after = np.repeat(count, count) - position - 1
+        left = np.repeat(np.repeat(first, count) + position, after)
+        right = left + 1 + np.arange(after.sum()) - np.repeat(np.cumsum(after) - after, after)
+        yield nodes[left], nodes[right]
+
+
+def _divide(label: Array, left: Array, right: Array, weight: Array, vetoed: Array, links: Links, limit: float) -> Array:
+    """Components of which all pairs are scored, divided where something speaks against it."""
+    import numpy as np
+
+    label = label.copy()
+    size = len(label)
+    is_link = np.isin(left * size + right, links.left * size + links.right)
+    component = label[left]
+    against = np.unique(component[vetoed | (weight <= limit)])
+    chosen = np.isin(component, against)
+    order = np.argsort(component[chosen], kind="stable")
+    left, right, component = left[chosen][order], right[chosen][order], component[chosen][order]
+    amount = np.rint(weight[chosen][order] * _PRECISION).astype(np.int64)
+    vetoed, is_link = vetoed[chosen][order], is_link[chosen][order]
+    bounds = np.r_[np.flatnonzero(np.r_[True, component[1:] != component[:-1]]), len(component)] if len(component) else np.array([0])
+    for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        columns = (array[start:end].tolist() for array in (left, right, amount, vetoed, is_link))
+        for group in average_linkage(zip(*columns, strict=True), limit * _PRECISION):
+            label[group] = min(group)
+    return label
+
+
+Between = tuple[int, int, bool, bool]
+"""Between two groups: the sum of the weights, the number of pairs, whether a veto stands there, whether a link does."""
+
+
+def average_linkage(pairs: Any, limit: float) -> list[list[int]]:
+    """Groups of records: the two with the greatest mean weight are joined, while it is above the limit, and again.
+
+    Only groups with a link between them are joined, and never across a veto.
+
+    Args:
+        pairs: All pairs, each (left, right, weight, vetoed, linked) with left < right.
+        limit: What the mean weight has to exceed.
+
+    Source:
+        Sokal, Michener: A statistical method for evaluating systematic relationships (1958), "average linkage".
+
+    >>> average_linkage([(0, 1, 9, False, True), (0, 2, 0, True, False), (1, 2, 5, False, True)], 0)
+    [[0, 1], [2]]
+    """
+    between: dict[int, dict[int, Between]] = {}
+    heap: list[tuple[float, int, int]] = []
+    for left, right, weight, vetoed, linked in pairs:
+        between.setdefault(left, {})[right] = between.setdefault(right, {})[left] = (weight, 1, vetoed, linked)
+        if linked and not vetoed and weight > limit:
+            heap.append((-weight, left, right))
+    heapq.heapify(heap)
+    members = {node: [node] for node in between}
+    while heap:
+        mean, kept, joined = heapq.heappop(heap)
+        if joined not in between.get(kept, {}):
+            continue
+        total, number, vetoed, _ = between[kept][joined]
+        if vetoed or -mean != total / number:
+            continue  # one of the groups has grown since
+        members[kept] += members.pop(joined)
+        del between[kept][joined]
+        gone = between.pop(joined)
+        del gone[kept]
+        for other, (total, number, vetoed, linked) in gone.items():
+            more = between[kept][other]
+            now = (total + more[0], number + more[1], vetoed or more[2], linked or more[3])
+            between[kept][other] = between[other][kept] = now
+            del between[other][joined]
+            if now[3] and not now[2] and now[0] / now[1] > limit:
+                heapq.heappush(heap, (-now[0] / now[1], min(kept, other), max(kept, other)))
+    return sorted(sorted(group) for group in members.values())

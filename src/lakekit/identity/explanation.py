@@ -1,0 +1,293 @@
+"""explain: why two records are one person, or why they are not."""
+
+from __future__ import annotations
+
+import functools
+import html
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from lakekit import columns as system
+from lakekit.engines.plan import Node, Query, Scan, TableState
+from lakekit.engines.protocol import Session
+from lakekit.engines.sql import literal
+from lakekit.errors import ConfigError
+from lakekit.identity.kinds import Scorer, Veto
+from lakekit.identity.rules import Rules, stored_rules
+from lakekit.identity.similarity import similarity
+from lakekit.identity.tables import LINKS, PROPERTY, RECORD, RECORDS
+from lakekit.incremental.record_key import record_key_text
+from lakekit.lake import Lake
+from lakekit.names import TableName
+
+Record = tuple[str, str]
+"""A source, and the text of a record's key."""
+
+
+@attrs.frozen
+class Field:
+    """How two records compare in one column.
+
+    Attributes:
+        column: The column.
+        agreement: ``equal``, ``alike`` or ``different``; ``missing`` where one of them has no value.
+        likeness: From 0 to 1. None: not measured, or missing.
+        bits: What it says to a probabilistic rule; above 0 for one person, below for two. None: no such rule compares it.
+        values: Both values, where they were asked for.
+    """
+
+    column: str
+    agreement: str
+    likeness: float | None = None
+    bits: float | None = None
+    values: tuple[str | None, str | None] | None = None
+
+    def __str__(self) -> str:
+        parts = [f"{self.column} {self.agreement}"]
+        parts += [f"{self.likeness:.2f}"] if self.agreement == "alike" and self.likeness is not None else []
+        parts += [f"({self.bits:+.1f} bits)"] if self.bits is not None else []
+        parts += ["/".join("NULL" if value is None else repr(value) for value in self.values)] if self.values else []
+        return " ".join(parts)
+
+
+@attrs.frozen
+class Step:
+    """Two records beside each other.
+
+    Attributes:
+        a: One record.
+        b: The other.
+        rules: The rules by which they match, each with its score.
+        vetoes: The rules that keep them apart.
+        fields: How they compare in each column that a rule reads.
+    """
+
+    a: Record
+    b: Record
+    rules: tuple[tuple[str, float], ...]
+    vetoes: tuple[str, ...]
+    fields: tuple[Field, ...]
+
+    @property
+    def reasons(self) -> str:
+        """The rules in words."""
+        matched = [f"{name}: {score:.2f}" if score != 1 else name for name, score in self.rules]
+        return "; ".join([*matched, *(f"kept apart by {name}" for name in self.vetoes)]) or "no rule matches"
+
+    def __str__(self) -> str:
+        return f"{_name(self.a)} - {_name(self.b)}: {self.reasons}\n   {', '.join(map(str, self.fields))}"
+
+
+@attrs.frozen
+class Explanation:
+    """Why two records are one person, or not. Printable; it holds no values of the records unless they were asked for.
+
+    Attributes:
+        table: The identities.
+        a: One record.
+        b: The other.
+        masters: Their ``master_user_id``; the last one they had where they are deleted.
+        summary: The answer in one sentence.
+        steps: The chain of matching records from one to the other; where there is none, the two beside each other.
+    """
+
+    table: str
+    a: Record
+    b: Record
+    masters: tuple[int, int]
+    summary: str
+    steps: tuple[Step, ...]
+
+    @property
+    def same(self) -> bool:
+        """Whether they are one person."""
+        return self.masters[0] == self.masters[1]
+
+    def __str__(self) -> str:
+        lines = [f"{number}. {step}" for number, step in enumerate(self.steps, start=1)]
+        return "\n".join([f"{self.table}: {_name(self.a)} and {_name(self.b)}: {self.summary}", *lines])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in (_name(step.a), _name(step.b), step.reasons, ', '.join(map(str, step.fields))))}</tr>"
+            for step in self.steps
+        )
+        caption = html.escape(f"{_name(self.a)} and {_name(self.b)}: {self.summary}")
+        return f"<table><caption>{caption}</caption><tr><th>record</th><th>record</th><th>rules</th><th>fields</th></tr>{rows}</table>"
+
+
+def _name(record: Record) -> str:
+    return f"{record[0]} {record[1]}"
+
+
+def explain(lake: Lake, identities: TableName, *, a: tuple[str, object], b: tuple[str, object], show_values: bool = False) -> Explanation:
+    """Why two records are one person: the chain of records that match, with the rules and how each column compares. Or why they are not.
+
+    Args:
+        lake: Where the table is.
+        identities: A table made by `resolve_identities`.
+        a: A record: its source, and its key (a tuple where it has several columns).
+        b: Another one.
+        show_values: Whether the explanation shows what the records say. It is personal data.
+
+    Raises:
+        TableNotFoundError: There is no such table.
+        ConfigError: It was not made by `resolve_identities`, or there is no such record.
+
+    >>> import lakekit as lk, tempfile
+    >>> from lakekit import identity
+    >>> lake = lk.connect(tempfile.mkdtemp())
+    >>> people = {"shop": lk.from_frame(lake, [{"id": 1, "email": "ada@example.com"}], run_id="a"),
+    ...           "market": lk.from_frame(lake, [{"id": "x", "email": "ada@example.com"}], run_id="a")}
+    >>> rules = identity.Rules(match=[identity.exact("email")])
+    >>> _ = lk.resolve_identities(people, record_key={"shop": "id", "market": "id"}, rules=rules, into="silver.identities")
+    >>> print(identity.explain(lake, "silver.identities", a=("shop", 1), b=("market", "x")))
+    silver.identities: shop 1 and market x: one person
+    1. shop 1 - market x: exact(email)
+       email equal
+    """
+    state = lake.load(identities, place="identity.explain()")
+    if PROPERTY not in state.properties:
+        raise ConfigError(f"identity.explain(): {state.label}", "holds no identities", hint="make it with resolve_identities().")
+    rules = stored_rules(state.properties[PROPERTY])
+    known = {layout.suffix: lake.engine.load(layout.name(state.name)) for layout in (RECORDS, LINKS)}
+    one, other = ((source, record_key_text(key)) for source, key in (a, b))
+    with lake.engine.session() as session:
+        assigned = {record: _assigned(session, state, record) for record in (one, other)}
+        masters = assigned[one]["master_user_id"], assigned[other]["master_user_id"]
+        people = _members(session, state, known["records"], sorted(set(masters)), rules)
+        links = _links(session, known["links"], people)
+    by_name = {(row["source"], row["record_key"]): number for number, row in people.items()}
+    gone = [_name(record) for record in (one, other) if assigned[record][system.DELETED_AT] is not None]
+    if gone or one == other:
+        summary = f"{' and '.join(gone)} deleted" if gone else "the same record"
+        return Explanation(state.label, one, other, masters, summary, ())
+    path = _path(by_name[one], by_name[other], links)
+    beside = functools.partial(_step, people, links, rules, show_values=show_values)
+    steps = tuple(beside(left, right) for left, right in itertools.pairwise(path))
+    if masters[0] == masters[1]:
+        return Explanation(state.label, one, other, masters, "one person", steps)
+    direct = beside(by_name[one], by_name[other])
+    if direct.vetoes or not steps:
+        summary = "two persons: a veto keeps them apart" if direct.vetoes else "two persons"
+        return Explanation(state.label, one, other, masters, summary, (direct,))
+    return Explanation(state.label, one, other, masters, "two persons: they are connected, but other pairs speak against it", steps)
+
+
+def _rows(session: Session, sql: str, **inputs: Node) -> list[dict[str, Any]]:
+    return [row for batch in session.rows(Query(sql, inputs)) for row in batch.to_pylist()]
+
+
+def _assigned(session: Session, state: TableState, record: Record) -> dict[str, Any]:
+    source, key = record
+    found = _rows(
+        session,
+        f"SELECT master_user_id, `{system.DELETED_AT}` FROM identities "
+        f"WHERE kind = '{RECORD}' AND source = {literal(source)} AND record_key = {literal(key)}",
+        identities=Scan(state, state.head),
+    )
+    if not found:
+        raise ConfigError(
+            f"identity.explain(): {state.label}", f"there is no record of source {source!r} with this key", hint="give it as (source, key)."
+        )
+    return found[0]
+
+
+def _members(session: Session, state: TableState, records: TableState, masters: Sequence[int], rules: Rules) -> dict[int, dict[str, Any]]:
+    """The living records of some persons, by their number."""
+    columns = ", ".join(f"r.`{name}`" for name in rules.columns)
+    found = _rows(
+        session,
+        f"SELECT r.record_id, r.source, r.record_key, {columns} FROM records r JOIN identities i ON i.source = r.source AND i.record_key = r.record_key "
+        f"WHERE i.kind = '{RECORD}' AND i.`{system.DELETED_AT}` IS NULL AND i.master_user_id IN ({', '.join(map(str, masters))})",
+        records=Scan(records, records.head),
+        identities=Scan(state, state.head),
+    )
+    return {row["record_id"]: row for row in found}
+
+
+Links = Mapping[tuple[int, int], Sequence[tuple[str, float]]]
+
+
+def _links(session: Session, links: TableState, people: Mapping[int, Any]) -> Links:
+    """The living links among some records: pair to rules and scores."""
+    ids = ", ".join(map(str, people)) or "NULL"
+    found = _rows(
+        session,
+        f"SELECT left_id, right_id, rule, score FROM links WHERE `{system.DELETED_AT}` IS NULL AND left_id IN ({ids}) AND right_id IN ({ids}) ORDER BY rule",
+        links=Scan(links, links.head),
+    )
+    pairs: dict[tuple[int, int], list[tuple[str, float]]] = {}
+    for row in found:
+        pairs.setdefault((row["left_id"], row["right_id"]), []).append((row["rule"], row["score"]))
+    return pairs
+
+
+def _path(start: int, end: int, links: Links) -> list[int]:
+    """The shortest chain of links between two records. Empty: there is none."""
+    near: dict[int, list[int]] = {}
+    for left, right in sorted(links):
+        near.setdefault(left, []).append(right)
+        near.setdefault(right, []).append(left)
+    came_from, waiting = {start: start}, [start]
+    for at in waiting:
+        for reached in near.get(at, ()):
+            if reached not in came_from:
+                came_from[reached] = at
+                waiting.append(reached)
+    if end not in came_from:
+        return []
+    path = [end]
+    while path[-1] != start:
+        path.append(came_from[path[-1]])
+    return path[::-1]
+
+
+def _step(people: Mapping[int, Mapping[str, Any]], links: Links, rules: Rules, left: int, right: int, *, show_values: bool) -> Step:
+    a, b = people[left], people[right]
+    scorers: dict[str, Scorer] = {rule.column: rule.scorer for rule in (*rules.veto, *rules.fuzzy)}
+    compared = rules.probabilistic.compare if rules.probabilistic else ()
+    scorers |= {item.column: item.scorer for item in compared}
+    fields: list[Field] = []
+    for column in rules.columns:
+        one, other = a[column], b[column]
+        values = (one, other) if show_values else None
+        if one is None or other is None:
+            fields.append(Field(column, "missing", values=values))
+            continue
+        likeness = 1.0 if one == other else similarity(one, other, scorers[column]) if column in scorers else None
+        agreement = "equal" if one == other else "different" if not likeness else "alike"
+        fields.append(Field(column, agreement, likeness, _bits(rules, column, likeness), values))
+    vetoes = tuple(rule.name for rule in rules.veto if _objects(rule, a, b))
+    return Step(
+        (a["source"], a["record_key"]),
+        (b["source"], b["record_key"]),
+        tuple(links.get((min(left, right), max(left, right)), ())),
+        vetoes,
+        tuple(fields),
+    )
+
+
+def _bits(rules: Rules, column: str, likeness: float | None) -> float | None:
+    """What a column's comparison says to the probabilistic rule."""
+    rule = rules.probabilistic
+    if rule is None or rule.model is None:
+        return None
+    for item, bits in zip(rule.compare, rule.model.bits, strict=True):
+        if item.column == column:
+            levels = [number for number, least in enumerate(item.levels, start=1) if likeness is not None and likeness >= least]
+            return bits[0] if likeness == 1 else bits[min(levels)] if levels else bits[-1]
+    return None
+
+
+def _objects(rule: Veto, a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """Whether a veto keeps two records apart."""
+    one, other = a[rule.column], b[rule.column]
+    if one is None or other is None or one == other:
+        return False
+    if any(a[name] is not None and a[name] == b[name] for name in rule.unless):
+        return False
+    return rule.below == 1 or similarity(one, other, rule.scorer) < rule.below

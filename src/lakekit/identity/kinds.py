@@ -1,0 +1,212 @@
+"""The kinds of rules there are: frozen values, checked when they are made, that know no engine and no table."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final, Literal, get_args
+
+import attrs
+
+from lakekit.columns import is_system
+from lakekit.errors import ConfigError
+
+Scorer = Literal["jaro_winkler", "jaro", "levenshtein", "osa", "damerau_levenshtein", "token_sort", "token_set"]
+"""How alike two texts are, from 0 to 1. The edit distances are divided by the longer text's length."""
+
+RESERVED: Final = frozenset({"record_id", "source", "record_key"})
+PROBABILISTIC: Final = "probabilistic"
+
+
+def _column(name: object, place: str) -> None:
+    if not isinstance(name, str) or not name:
+        raise ConfigError(place, "expected a column name", got=repr(name))
+    if is_system(name) or name.lower() in RESERVED:
+        raise ConfigError(
+            place, "a rule can't compare a column that lakekit keeps for itself", got=repr(name), hint="rename it with select()."
+        )
+
+
+def _fraction(value: object, place: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise ConfigError(place, "expected a number above 0 and at most 1", got=repr(value))
+
+
+def _number(value: Any) -> Any:
+    """Whole numbers as floats, so that equal rules are written alike."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _scorer(value: str, place: str) -> None:
+    if value not in get_args(Scorer):
+        raise ConfigError(place, f"expected one of {', '.join(get_args(Scorer))}", got=repr(value))
+
+
+def at_least_two(value: object, place: str) -> None:
+    """Raise where a limit is no number of records."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 2:
+        raise ConfigError(place, "expected a whole number of at least 2", got=repr(value))
+
+
+@attrs.frozen
+class Block:
+    """Records that share these columns' values are looked at together, unless more than ``max_shared`` records share them."""
+
+    columns: tuple[str, ...]
+    max_shared: int
+
+    def __attrs_post_init__(self) -> None:
+        for name in self.columns:
+            _column(name, "identity.Rules()")
+        at_least_two(self.max_shared, "identity.Rules(): max_shared")
+
+    @property
+    def name(self) -> str:
+        """What stands in the keys table."""
+        return f"{', '.join(self.columns)} (max {self.max_shared})"
+
+
+@attrs.frozen
+class Exact:
+    """Records whose values are equal in all of these columns match. Made by `exact`."""
+
+    block: Block
+
+    @property
+    def name(self) -> str:
+        """What stands in the links table."""
+        return f"exact({', '.join(self.block.columns)})"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it reads."""
+        return self.block.columns
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Which records it looks at together."""
+        return (self.block,)
+
+
+@attrs.frozen
+class Fuzzy:
+    """Records that share a value and are alike in a column match. Made by `fuzzy`."""
+
+    column: str
+    at_least: float = attrs.field(converter=_number)
+    block: Block
+    scorer: Scorer
+
+    def __attrs_post_init__(self) -> None:
+        _column(self.column, "identity.fuzzy()")
+        _fraction(self.at_least, "identity.fuzzy(at_least=)")
+        _scorer(self.scorer, "identity.fuzzy(scorer=)")
+
+    @property
+    def name(self) -> str:
+        """What stands in the links table."""
+        return f"fuzzy({self.column}, {self.scorer} >= {self.at_least:g}, within {', '.join(self.block.columns)})"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it reads."""
+        return (self.column, *self.block.columns)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Which records it looks at together."""
+        return (self.block,)
+
+
+@attrs.frozen
+class Veto:
+    """Records that disagree in a column are never one person. Made by `veto`."""
+
+    column: str
+    below: float = attrs.field(converter=_number)
+    unless: tuple[str, ...]
+    scorer: Scorer
+
+    def __attrs_post_init__(self) -> None:
+        _column(self.column, "identity.veto()")
+        for name in self.unless:
+            _column(name, "identity.veto(unless=)")
+        _fraction(self.below, "identity.veto(below=)")
+        _scorer(self.scorer, "identity.veto(scorer=)")
+
+    @property
+    def name(self) -> str:
+        """How an explanation calls it."""
+        unless = f", unless {' or '.join(self.unless)} is equal" if self.unless else ""
+        return f"veto({self.column}, {self.scorer} < {self.below:g}{unless})"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it reads."""
+        return (self.column, *self.unless)
+
+
+@attrs.frozen
+class Comparison:
+    """How two values of a column are compared: equal, alike to one of some levels, or different. Made by `compare`."""
+
+    column: str
+    levels: tuple[float, ...] = attrs.field(converter=lambda levels: tuple(_number(level) for level in levels))
+    scorer: Scorer
+
+    def __attrs_post_init__(self) -> None:
+        _column(self.column, "identity.compare()")
+        _scorer(self.scorer, "identity.compare(scorer=)")
+        for level in self.levels:
+            _fraction(level, "identity.compare(levels=)")
+        if list(self.levels) != sorted(set(self.levels), reverse=True):
+            raise ConfigError("identity.compare(levels=)", "expected levels from the most to the least alike", got=repr(self.levels))
+
+
+@attrs.frozen
+class Model:
+    """What was learned about a `probabilistic` rule, frozen: how much each level of each comparison says, in bits.
+
+    Attributes:
+        prior: The log2 odds that two records of one block, taken at random from all, are one person before anything is compared.
+        bits: For each comparison and level (equal first, different last) the log2 of how much likelier it is for one person than for two.
+    """
+
+    prior: float = attrs.field(converter=_number)
+    bits: tuple[tuple[float, ...], ...] = attrs.field(converter=lambda rows: tuple(tuple(map(float, row)) for row in rows))
+
+
+@attrs.frozen
+class Probabilistic:
+    """Records that share a block match when all their comparisons together make it likely enough. Made by `probabilistic`."""
+
+    compare: tuple[Comparison, ...]
+    blocks: tuple[Block, ...]
+    at_least: float
+    model: Model | None = None
+
+    def __attrs_post_init__(self) -> None:
+        place = "identity.probabilistic()"
+        if not self.compare or not self.blocks:
+            raise ConfigError(place, "expected comparisons and blocks", hint="probabilistic(compare=[compare(…)], block=[(…)]).")
+        if not isinstance(self.at_least, float) or not 0 < self.at_least < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"{place[:-1]}at_least=)", "expected a probability between 0 and 1", got=repr(self.at_least))
+        if self.model is not None and [len(row) for row in self.model.bits] != [len(item.levels) + 2 for item in self.compare]:
+            raise ConfigError(place, "the model was trained for other comparisons", hint="train() again.")
+
+    @property
+    def name(self) -> str:
+        """What stands in the links table."""
+        return PROBABILISTIC
+
+    @property
+    def least_bits(self) -> float:
+        """The log2 odds from which records match."""
+        return math.log2(self.at_least / (1 - self.at_least))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it reads."""
+        return (*(item.column for item in self.compare), *(name for block in self.blocks for name in block.columns))
+
+
+Match = Exact | Fuzzy | Probabilistic

@@ -1,0 +1,68 @@
+"""Links: which pairs of records match, by which rule, and how well. ``<into>__links``, a row for each pair and rule."""
+
+from __future__ import annotations
+
+import logging
+
+from lakekit.engines.plan import Frame, Node, Query
+from lakekit.engines.sql import literal
+from lakekit.identity import block
+from lakekit.identity.kinds import PROBABILISTIC
+from lakekit.identity.score import needed, score
+from lakekit.identity.tables import LINKS, Run, Table, derived_bookmark, difference, news, open_table, put
+
+log = logging.getLogger(__name__)
+
+
+def update(run: Run, records: Table, keys: Table) -> Table:
+    """Bring the links of changed records up to date: all their pairs are looked at anew."""
+    table = open_table(run, LINKS)
+    of_records, of_keys = news(run, table, records), news(run, table, keys)
+    pairs = block.pairs(run, keys, of_records, of_keys)
+    if pairs.shared_too_often:
+        log.info(
+            "%s: %s values are shared by more records than their rule allows, and are no evidence",
+            ".".join(run.into),
+            pairs.shared_too_often,
+        )
+    wanted = _matches(run, pairs.rows, records)
+
+    def differ(now: Table) -> Node:
+        stored = now.rows
+        if not (of_records.everything or of_keys.everything):
+            stored = Query(
+                "SELECT l.* FROM links l LEFT JOIN dirty a ON a.record_id = l.left_id LEFT JOIN dirty b ON b.record_id = l.right_id "
+                "WHERE a.record_id IS NOT NULL OR b.record_id IS NOT NULL",
+                {"links": stored, "dirty": pairs.dirty},
+            )
+        return difference(LINKS, wanted, stored, run.instant)
+
+    return put(run, table, differ, derived_bookmark(table, of_records, of_keys))[0]
+
+
+def _matches(run: Run, pairs: Frame, records: Table) -> Frame:
+    """The pairs that match: one row for each rule that says so."""
+    rules = run.rules
+    inputs: dict[str, Node] = {"pairs": pairs}
+    scored, agreed = "", ""
+    if needed(rules):
+        distinct = run.query("SELECT DISTINCT left_id, right_id FROM pairs", pairs=pairs)
+        inputs["scored"] = score(run, distinct, records.live).rows
+        scored, agreed = "JOIN scored s ON s.left_id = p.left_id AND s.right_id = p.right_id", "AND NOT s.vetoed"
+    selects = [
+        f"SELECT p.left_id, p.right_id, {literal(rule.name)} AS rule, CAST(1 AS DOUBLE) AS score FROM pairs p {scored} "
+        f"WHERE p.block = {literal(rule.block.name)} {agreed}"
+        for rule in rules.exact
+    ]
+    selects += [
+        f"SELECT p.left_id, p.right_id, {literal(rule.name)} AS rule, s.fuzzy_{number} AS score FROM pairs p {scored} "
+        f"WHERE p.block = {literal(rule.block.name)} {agreed} AND s.fuzzy_{number} >= CAST({rule.at_least!r} AS DOUBLE)"
+        for number, rule in enumerate(rules.fuzzy)
+    ]
+    if rules.probabilistic:
+        blocks = ", ".join(literal(item.name) for item in rules.probabilistic.blocks)
+        selects.append(
+            f"SELECT DISTINCT p.left_id, p.right_id, {literal(PROBABILISTIC)} AS rule, s.bits AS score FROM pairs p {scored} "
+            f"WHERE p.block IN ({blocks}) {agreed} AND s.bits >= CAST({rules.probabilistic.least_bits!r} AS DOUBLE)"
+        )
+    return run.session.stage(Query(" UNION ALL ".join(selects), inputs))

@@ -1,0 +1,137 @@
+"""The region of a run: every record whose part may have changed, and the parts they form now."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from lakekit.engines.plan import Frame, Node, Query
+from lakekit.engines.protocol import count
+from lakekit.identity.cluster import Links, parts
+from lakekit.identity.kinds import PROBABILISTIC
+from lakekit.identity.score import SURE, score
+from lakekit.identity.tables import News, Run, Table
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
+log = logging.getLogger(__name__)
+
+GUARD: Final = 0.5
+"""Groups are joined while their mean weight exceeds this part of a probabilistic rule's prior. All of it would join whatever is not
+contradicted, none of it hardly anything that is not linked pair by pair."""
+
+
+def grow(run: Run, records: Table, links: Table, of_records: News, of_links: News) -> Frame:
+    """The live records that are connected with a record, or a link, that has changed: ``record_id``."""
+    if of_records.everything or of_links.everything:
+        return run.query("SELECT record_id FROM live", live=records.live)
+    begun = "SELECT record_id FROM records UNION SELECT left_id FROM links UNION SELECT right_id FROM links"
+    frontier = run.query(begun, records=of_records.keys, links=of_links.keys)
+    region = frontier
+    live = run.query("SELECT DISTINCT left_id, right_id FROM live", live=links.live) if count(run.session, frontier) else None
+    while live is not None and count(run.session, frontier):
+        frontier = run.query(
+            "SELECT record_id FROM (SELECT l.right_id AS record_id FROM links l LEFT SEMI JOIN frontier f ON f.record_id = l.left_id "
+            "UNION SELECT l.left_id FROM links l LEFT SEMI JOIN frontier f ON f.record_id = l.right_id) n "
+            "LEFT ANTI JOIN region r ON r.record_id = n.record_id",
+            links=live,
+            frontier=frontier,
+            region=region,
+        )
+        region = run.query("SELECT record_id FROM region UNION ALL SELECT record_id FROM frontier", region=region, frontier=frontier)
+    return run.query(
+        "SELECT l.record_id FROM live l LEFT SEMI JOIN region r ON r.record_id = l.record_id", live=records.live, region=region
+    )
+
+
+def divide(run: Run, records: Table, links: Table, region: Frame) -> Frame:
+    """The region's records with their parts: ``node``, ``part`` (its least node), ``record_id``, ``source``, ``record_key``."""
+    import numpy as np
+    import pyarrow as pa
+
+    # Numbered in the order of source and key, so that ties break alike whatever else is in the region.
+    nodes = run.query(
+        "SELECT row_number() OVER (ORDER BY r.source, r.record_key) - 1 AS node, r.record_id, r.source, r.record_key "
+        "FROM live r LEFT SEMI JOIN region g ON g.record_id = r.record_id",
+        live=records.live,
+        region=region,
+    )
+    inputs: dict[str, Node] = {"links": links.live, "nodes": nodes}
+    rows = run.query(
+        f"""SELECT least(a.node, b.node) AS low, greatest(a.node, b.node) AS high,
+            sum(CASE WHEN rule = '{PROBABILISTIC}' THEN CAST(0 AS DOUBLE) ELSE score END) AS sure,
+            sum(CASE WHEN rule = '{PROBABILISTIC}' THEN score ELSE CAST(0 AS DOUBLE) END) AS bits
+        FROM links l JOIN nodes a ON a.record_id = l.left_id JOIN nodes b ON b.record_id = l.right_id GROUP BY 1, 2""",
+        **inputs,
+    )
+    low, high, sure, bits = _arrays(run, rows, "low", "high", "sure", "bits")
+    size = count(run.session, nodes)
+    model = run.rules.probabilistic.model if run.rules.probabilistic else None
+
+    def scorer(left: Array, right: Array) -> tuple[Array, Array]:
+        weight, vetoed = _score(run, records, nodes, left, right)
+        matched = _matched(left * size + right, low * size + high, sure * SURE)
+        # Where a rule is sure, what the other fields say can only add to it.
+        return np.where(matched > 0, np.maximum(weight, 0.0) + matched, weight), vetoed
+
+    part, cut = parts(
+        size,
+        Links(low, high, sure * SURE + bits),
+        max_members=run.rules.max_members,
+        limit=GUARD * min(model.prior, 0.0) if model else 0.0,
+        scorer=scorer if run.rules.veto or model else None,
+    )
+    if cut:
+        log.warning("%s: %s groups of linked records were larger than %s, and were cut", ".".join(run.into), cut, run.rules.max_members)
+    numbered = run.lake.engine.frame(pa.table({"node": pa.array(np.arange(size)), "part": pa.array(part)}))
+    return run.query("SELECT n.*, p.part FROM nodes n JOIN parts p ON p.node = n.node", nodes=nodes, parts=numbered)
+
+
+def _score(run: Run, records: Table, nodes: Frame, left: Array, right: Array) -> tuple[Array, Array]:
+    """The bits of pairs of nodes, and whether a veto keeps them apart."""
+    import numpy as np
+    import pyarrow as pa
+
+    asked = run.lake.engine.frame(pa.table({"position": pa.array(np.arange(len(left))), "l": pa.array(left), "r": pa.array(right)}))
+    pairs = run.query(
+        "SELECT p.position, least(a.record_id, b.record_id) AS left_id, greatest(a.record_id, b.record_id) AS right_id "
+        "FROM asked p JOIN nodes a ON a.node = p.l JOIN nodes b ON b.node = p.r",
+        asked=asked,
+        nodes=nodes,
+    )
+    scored = score(run, Query("SELECT left_id, right_id FROM pairs", {"pairs": pairs}), records.live)
+    rows = run.query(
+        "SELECT p.position, s.bits, s.vetoed FROM pairs p JOIN scored s ON s.left_id = p.left_id AND s.right_id = p.right_id",
+        pairs=pairs,
+        scored=scored.rows,
+    )
+    position, bits, vetoed = _arrays(run, rows, "position", "bits", "vetoed")
+    order = np.argsort(position)
+    return bits[order], vetoed[order].astype(bool)
+
+
+def _matched(wanted: Array, known: Array, values: Array) -> Array:
+    """The values of the wanted numbers among the known ones; 0 where they are not among them."""
+    import numpy as np
+
+    if not len(known):
+        return np.zeros(len(wanted))
+    order = np.argsort(known)
+    at = np.minimum(np.searchsorted(known, wanted, sorter=order), len(known) - 1)
+    return np.where(known[order][at] == wanted, values[order][at], 0.0)
+
+
+def _arrays(run: Run, rows: Frame, *names: str) -> list[Array]:
+    """Columns as arrays."""
+    import numpy as np
+
+    batches = list(run.session.rows(rows))
+    return [
+        np.concatenate([batch.column(name).to_numpy(zero_copy_only=False) for batch in batches])
+        if batches
+        else np.array([], dtype=np.int64)
+        for name in names
+    ]

@@ -1,0 +1,238 @@
+"""Rules: which records are one person, and the functions that make them. See `kinds` for what they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+
+import attrs
+
+from lakekit.bookmark import canonical, hash63
+from lakekit.errors import ConfigError
+from lakekit.identity.kinds import Block, Comparison, Exact, Fuzzy, Match, Model, Probabilistic, Scorer, Veto, at_least_two
+from lakekit.names import Columns
+from lakekit.names import columns as as_columns
+
+ALGORITHM: Final = 1
+"""Grows when a release makes other parts of the same records and rules: tables are then rebuilt on purpose, not by accident."""
+MAX_SHARED: Final = 100
+
+
+def _tuple(values: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(values)
+
+
+@attrs.frozen(kw_only=True)
+class Rules:
+    """Which records are one person: rules that match, and vetoes that keep apart.
+
+    Two records are linked when one of ``match`` says so and no veto objects. Linked records form components; within one, groups are joined
+    from the strongest link down, never across a veto, and never to more than ``max_members`` records. The outcome depends on the records and
+    the rules alone, not on the order in which they came.
+
+    Attributes:
+        match: `exact`, `fuzzy` and at most one `probabilistic` rule.
+        veto: What keeps two records apart, whatever else they share.
+        max_members: So many records a person can have. A larger component is cut at its weakest links.
+
+    >>> rules = Rules(match=[exact("email"), fuzzy("full_name", at_least=0.92, within="phone")], veto=[veto("birth_date", unless="email")])
+    >>> rules.columns
+    ('email', 'full_name', 'phone', 'birth_date')
+    """
+
+    match: tuple[Match, ...] = attrs.field(converter=_tuple)
+    veto: tuple[Veto, ...] = attrs.field(default=(), converter=_tuple)
+    max_members: int = 200
+
+    def __attrs_post_init__(self) -> None:
+        if not self.match or not all(isinstance(rule, Exact | Fuzzy | Probabilistic) for rule in self.match):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(
+                "identity.Rules(match=)",
+                "expected rules made by exact(), fuzzy() or probabilistic()",
+                hint='match=[identity.exact("email")].',
+            )
+        if not all(isinstance(rule, Veto) for rule in self.veto):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError("identity.Rules(veto=)", "expected rules made by veto()")
+        names = [rule.name for rule in self.match]
+        if len(set(names)) < len(names):
+            raise ConfigError("identity.Rules(match=)", "names a rule twice", got=next(name for name in names if names.count(name) > 1))
+        at_least_two(self.max_members, "identity.Rules(max_members=)")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns the rules read, each once."""
+        return tuple(dict.fromkeys(name for rule in (*self.match, *self.veto) for name in rule.columns))
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Which records are looked at together, each block once."""
+        return tuple(dict.fromkeys(block for rule in self.match for block in rule.blocks))
+
+    @property
+    def exact(self) -> tuple[Exact, ...]:
+        """The deterministic rules."""
+        return tuple(rule for rule in self.match if isinstance(rule, Exact))
+
+    @property
+    def fuzzy(self) -> tuple[Fuzzy, ...]:
+        """The rules about one column's likeness."""
+        return tuple(rule for rule in self.match if isinstance(rule, Fuzzy))
+
+    @property
+    def probabilistic(self) -> Probabilistic | None:
+        """The rule about all comparisons together, if there is one."""
+        return next((rule for rule in self.match if isinstance(rule, Probabilistic)), None)
+
+    @property
+    def fingerprint(self) -> str:
+        """The rules in 16 hexadecimal digits: two tables of one fingerprint were resolved alike."""
+        return f"{hash63(canonical([ALGORITHM, self.to_dict()])):016x}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The rules in plain values. `from_dict` reads them again; the form is public."""
+        kinds = {Exact: "exact", Fuzzy: "fuzzy", Probabilistic: "probabilistic"}
+        return {
+            "match": [{"rule": kinds[type(rule)], **attrs.asdict(rule)} for rule in self.match],
+            "veto": [attrs.asdict(rule) for rule in self.veto],
+            "max_members": self.max_members,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Rules:
+        """The rules that `to_dict` wrote.
+
+        >>> rules = Rules(match=[exact("email")])
+        >>> Rules.from_dict(json.loads(json.dumps(rules.to_dict()))) == rules
+        True
+        """
+        return cls(
+            match=[_match(item) for item in data["match"]],
+            veto=[Veto(item["column"], item["below"], tuple(item["unless"]), item["scorer"]) for item in data["veto"]],
+            max_members=data["max_members"],
+        )
+
+
+def _match(data: Mapping[str, Any]) -> Match:
+    if data["rule"] == "exact":
+        return Exact(_block(data["block"]))
+    if data["rule"] == "fuzzy":
+        return Fuzzy(data["column"], data["at_least"], _block(data["block"]), data["scorer"])
+    compare = tuple(Comparison(item["column"], tuple(item["levels"]), item["scorer"]) for item in data["compare"])
+    model = None if data["model"] is None else Model(data["model"]["prior"], data["model"]["bits"])
+    return Probabilistic(compare, tuple(map(_block, data["blocks"])), data["at_least"], model)
+
+
+def _block(data: Mapping[str, Any]) -> Block:
+    return Block(tuple(data["columns"]), data["max_shared"])
+
+
+def exact(*columns: str, max_shared: int = MAX_SHARED) -> Exact:
+    """A rule: records match when all of these columns are equal. NULL and empty text match nothing.
+
+    Args:
+        columns: One column, or several that must be equal together.
+        max_shared: A value that more records share is no evidence: a placeholder e-mail, a switchboard.
+
+    Raises:
+        ConfigError: No column, or one that is none.
+
+    >>> exact("last_name", "birth_date").name
+    'exact(last_name, birth_date)'
+    """
+    return Exact(Block(as_columns(columns, place="identity.exact()"), max_shared))
+
+
+def fuzzy(column: str, *, at_least: float, within: Columns, scorer: Scorer = "jaro_winkler", max_shared: int = MAX_SHARED) -> Fuzzy:
+    """A rule: records match when a column is alike, among those that share another value.
+
+    Args:
+        column: The column compared.
+        at_least: How alike, from 0 to 1.
+        within: The columns whose equal values bring records together. Without such a value a record is compared with none.
+        scorer: How likeness is measured.
+        max_shared: A value of ``within`` that more records share brings nobody together.
+
+    Raises:
+        ConfigError: An unknown scorer, or a number out of its range.
+
+    >>> fuzzy("full_name", at_least=0.92, within="phone").name
+    'fuzzy(full_name, jaro_winkler >= 0.92, within phone)'
+    """
+    return Fuzzy(column, at_least, Block(as_columns(within, place="identity.fuzzy(within=)"), max_shared), scorer)
+
+
+def veto(column: str, *, below: float = 1.0, unless: Columns = (), scorer: Scorer = "jaro_winkler") -> Veto:
+    """A rule that keeps apart: records that both have a value in a column, and disagree there, are never one person.
+
+    Args:
+        column: The column compared.
+        below: They disagree when the likeness is less than this. Default: when they are not equal.
+        unless: Columns of which one equal value takes the objection back.
+        scorer: How likeness is measured.
+
+    Raises:
+        ConfigError: An unknown scorer, or a number out of its range.
+
+    >>> veto("full_name", below=0.7, unless="email").name
+    'veto(full_name, jaro_winkler < 0.7, unless email is equal)'
+    """
+    return Veto(column, below, () if not unless else as_columns(unless, place="identity.veto(unless=)"), scorer)
+
+
+def compare(column: str, *, levels: Sequence[float] = (0.92, 0.8), scorer: Scorer = "jaro_winkler") -> Comparison:
+    """How two values of a column are compared in a `probabilistic` rule.
+
+    Args:
+        column: The column.
+        levels: Degrees of likeness between equal and different, from the most to the least alike. Empty: equal or not.
+        scorer: How likeness is measured.
+
+    Raises:
+        ConfigError: An unknown scorer, or levels out of order.
+
+    >>> compare("birth_date", levels=(0.9, 0.8), scorer="osa").levels
+    (0.9, 0.8)
+    """
+    return Comparison(column, tuple(levels), scorer)
+
+
+def probabilistic(
+    *, compare: Sequence[Comparison], block: Sequence[Columns], at_least: float = 0.9, max_shared: int = MAX_SHARED
+) -> Probabilistic:
+    """A rule: records match when all comparisons together make it likely enough that they are one person. Needs `train`.
+
+    Args:
+        compare: What is compared. What one field says is taken to be independent of what another one says.
+        block: Records that share one of these are compared at all: several blocks, so that no single typing error hides a pair.
+        at_least: The probability from which they match.
+        max_shared: A value of a block that more records share brings nobody together.
+
+    Raises:
+        ConfigError: No comparison or no block, or a number out of its range.
+
+    Source:
+        Fellegi, Sunter: A Theory for Record Linkage, JASA 64 (1969).
+
+    >>> rule = probabilistic(compare=[compare("name"), compare("birth_date")], block=["birth_date", ("name", "city")])
+    >>> len(rule.blocks)
+    2
+    """
+    blocks = tuple(Block(as_columns(columns, place="identity.probabilistic(block=)"), max_shared) for columns in block)
+    return Probabilistic(tuple(compare), blocks, at_least)
+
+
+def require_trained(rules: Rules, *, place: str) -> None:
+    """Raise where a probabilistic rule has learned nothing yet.
+
+    Raises:
+        ConfigError: It has no model.
+    """
+    rule = rules.probabilistic
+    if rule is not None and rule.model is None:
+        raise ConfigError(place, "the probabilistic rule has no model", hint="rules = identity.train(records, rules=rules), and keep them.")
+
+
+def stored_rules(text: str) -> Rules:
+    """The rules as a table's property holds them."""
+    return Rules.from_dict(cast("dict[str, Any]", json.loads(text))["rules"])

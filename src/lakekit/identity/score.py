@@ -1,0 +1,142 @@
+"""Scoring pairs of records: values as numbers, each distinct pair of unequal values compared once, the rest is SQL."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from lakekit.engines.plan import Frame, Node, Query
+from lakekit.engines.types import ident
+from lakekit.identity.kinds import Comparison, Probabilistic, Scorer, Veto
+from lakekit.identity.rules import Rules
+from lakekit.identity.similarity import similarity_function, similarity_name
+from lakekit.identity.tables import Run
+
+Measure = tuple[str, Scorer]
+"""A column and how its values are compared."""
+SURE: Final = 20.0
+"""What an exact or a fuzzy match adds to the bits of a probabilistic rule: odds of a million to one."""
+
+
+@attrs.frozen(eq=False)
+class Scored:
+    """Scored pairs.
+
+    Attributes:
+        rows: ``left_id``, ``right_id``, ``vetoed``, ``bits`` (0 without a probabilistic rule), and a likeness for each fuzzy rule, by its
+            place among the rules: ``fuzzy_0``; NULL where a value is missing.
+    """
+
+    rows: Frame
+
+
+def needed(rules: Rules) -> bool:
+    """Whether pairs have to be scored at all: exact rules alone need no values."""
+    return bool(rules.fuzzy or rules.veto or rules.probabilistic)
+
+
+def score(run: Run, pairs: Node, records: Node) -> Scored:
+    """Score pairs of records.
+
+    Args:
+        run: The run.
+        pairs: ``left_id`` and ``right_id``; each pair once.
+        records: Records with their values.
+    """
+    rules = run.rules
+    columns = _columns(rules)
+    codes = {name: f"c{number}" for number, name in enumerate(columns)}
+    coded = run.query(
+        f"SELECT record_id, {', '.join(f'CASE WHEN {ident(name)} IS NOT NULL THEN lk_hash63({ident(name)}) END AS {code}, {ident(name)} AS {code}_text' for name, code in codes.items())} "
+        "FROM records r LEFT SEMI JOIN (SELECT left_id AS id FROM pairs UNION SELECT right_id FROM pairs) i ON i.id = r.record_id",
+        records=records,
+        pairs=pairs,
+    )
+    listed = ", ".join(f"l.{code} AS l_{code}, r.{code} AS r_{code}" for code in codes.values())
+    wide = run.query(
+        f"SELECT p.left_id, p.right_id, {listed} FROM pairs p JOIN coded l ON l.record_id = p.left_id JOIN coded r ON r.record_id = p.right_id",
+        pairs=pairs,
+        coded=coded,
+    )
+    measures = _measures(rules)
+    inputs: dict[str, Node] = {"wide": wide}
+    joins: list[str] = []
+    likeness: dict[Measure, str] = {}
+    for number, (column, scorer) in enumerate(measures):
+        code, alike = codes[column], f"s{number}"
+        inputs[f"alike_{number}"] = _alike(run, wide, coded, code, scorer)
+        joins.append(
+            f"LEFT JOIN alike_{number} {alike} ON {alike}.low = least(w.l_{code}, w.r_{code}) AND {alike}.high = greatest(w.l_{code}, w.r_{code})"
+        )
+        likeness[column, scorer] = (
+            f"CASE WHEN w.l_{code} = w.r_{code} THEN CAST(1 AS DOUBLE) WHEN w.l_{code} IS NOT NULL AND w.r_{code} IS NOT NULL THEN {alike}.score END"
+        )
+    vetoes = [_vetoed(rule, codes, likeness) for rule in rules.veto]
+    items = ["w.left_id", "w.right_id", f"coalesce({' OR '.join(vetoes) or 'false'}, false) AS vetoed"]
+    items.append(f"{_bits(rules.probabilistic, codes, likeness) if rules.probabilistic else 'CAST(0 AS DOUBLE)'} AS bits")
+    items += [f"{likeness[rule.column, rule.scorer]} AS fuzzy_{number}" for number, rule in enumerate(rules.fuzzy)]
+    return Scored(run.session.stage(Query(f"SELECT {', '.join(items)} FROM wide w {' '.join(joins)}", inputs)))
+
+
+def _columns(rules: Rules) -> tuple[str, ...]:
+    """The columns whose values are compared: those that only bring records together are not."""
+    found = [rule.column for rule in rules.fuzzy]
+    found += [name for rule in rules.veto for name in rule.columns]
+    found += [item.column for item in rules.probabilistic.compare] if rules.probabilistic else []
+    return tuple(dict.fromkeys(found))
+
+
+def _measures(rules: Rules) -> tuple[Measure, ...]:
+    found: list[Measure] = [(rule.column, rule.scorer) for rule in rules.fuzzy]
+    found.extend((rule.column, rule.scorer) for rule in rules.veto if rule.below < 1)
+    found.extend((item.column, item.scorer) for item in (rules.probabilistic.compare if rules.probabilistic else ()) if item.levels)
+    return tuple(dict.fromkeys(found))
+
+
+def _alike(run: Run, wide: Frame, coded: Frame, code: str, scorer: Scorer) -> Node:
+    """The likeness of each distinct pair of unequal values."""
+    distinct = run.query(
+        f"SELECT DISTINCT least(l_{code}, r_{code}) AS low, greatest(l_{code}, r_{code}) AS high FROM wide WHERE l_{code} <> r_{code}",
+        wide=wide,
+    )
+    texts = Query(f"SELECT DISTINCT {code} AS code, {code}_text AS text FROM coded WHERE {code} IS NOT NULL", {"coded": coded})
+    return run.session.stage(
+        Query(
+            f"SELECT d.low, d.high, {similarity_name(scorer)}(a.text, b.text) AS score FROM pairs d "
+            "JOIN texts a ON a.code = d.low JOIN texts b ON b.code = d.high",
+            {"pairs": distinct, "texts": texts},
+            {similarity_name(scorer): similarity_function(scorer)},
+        )
+    )
+
+
+def _vetoed(rule: Veto, codes: dict[str, str], likeness: dict[Measure, str]) -> str:
+    """SQL: the rule keeps the pair apart."""
+    code = codes[rule.column]
+    differ = f"w.l_{code} <> w.r_{code}"
+    if rule.below < 1:
+        differ += f" AND {likeness[rule.column, rule.scorer]} < CAST({rule.below!r} AS DOUBLE)"
+    excused = "".join(f" AND NOT coalesce(w.l_{codes[name]} = w.r_{codes[name]}, false)" for name in rule.unless)
+    return f"({differ}{excused})"
+
+
+def _bits(rule: Probabilistic, codes: dict[str, str], likeness: dict[Measure, str]) -> str:
+    """SQL: the log2 odds that the pair is one person."""
+    assert rule.model is not None  # noqa: S101 -- required at the start of the run
+    terms = [f"CAST({rule.model.prior!r} AS DOUBLE)"]
+    for item, bits in zip(rule.compare, rule.model.bits, strict=True):
+        code = codes[item.column]
+        levels = level_sql(item, f"w.l_{code}", f"w.r_{code}", likeness.get((item.column, item.scorer), "0"))
+        terms.append(
+            f"CASE {levels} "
+            + " ".join(f"WHEN {level} THEN CAST({value!r} AS DOUBLE)" for level, value in enumerate(bits))
+            + " ELSE CAST(0 AS DOUBLE) END"
+        )
+    return " + ".join(terms)
+
+
+def level_sql(item: Comparison, left: str, right: str, likeness: str) -> str:
+    """SQL: the level of a comparison, 0 for equal; NULL where a value is missing."""
+    alike = " ".join(f"WHEN {likeness} >= CAST({level!r} AS DOUBLE) THEN {number}" for number, level in enumerate(item.levels, start=1))
+    return f"(CASE WHEN {left} IS NULL OR {right} IS NULL THEN NULL WHEN {left} = {right} THEN 0 {alike} ELSE {len(item.levels) + 1} END)"

@@ -1,0 +1,248 @@
+"""train: what agreement and disagreement in each column are worth, learned from the records themselves, without labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+
+from lakekit.batch import Batch
+from lakekit.engines.functions import family
+from lakekit.engines.plan import Query
+from lakekit.engines.types import ident, sql_type
+from lakekit.errors import ConfigError, ContractError
+from lakekit.identity.cluster import all_pairs
+from lakekit.identity.kinds import Block, Comparison, Model, Probabilistic
+from lakekit.identity.rules import Rules
+from lakekit.identity.similarity import similarities
+from lakekit.incremental.target import require_columns
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    Array = np.ndarray[Any, Any]
+
+_PAIRS_LEARNED_FROM = 200_000
+_ROUNDS = 200
+_SMOOTH = 0.5
+_LEAST_BITS = -10.0  # what was never seen in a sample may happen all the same
+
+
+def train(records: Batch, *, rules: Rules, sample: int = 200_000, seed: int = 0) -> Rules:
+    """The rules with a trained `probabilistic` rule: frozen, to be kept beside the pipeline (`Rules.to_dict`) and used from now on.
+
+    How often two strangers agree is counted on random pairs. How often two records of one person agree is estimated by expectation
+    maximization on the pairs of each block, for the columns that the block does not fix. No labels are needed.
+
+    Args:
+        records: Records of all sources: a plain `read`, or several united.
+        rules: Rules with a probabilistic rule.
+        sample: So many records are learned from at most; they are held in memory.
+        seed: Another seed takes other records and pairs.
+
+    Raises:
+        ConfigError: There is no probabilistic rule.
+        SchemaError: A column is missing.
+        ContractError: The records are too few, or too different, to learn from.
+
+    Source:
+        Winkler: Using the EM algorithm for weight computation in the Fellegi-Sunter model of record linkage (2000).
+
+    >>> import lakekit as lk, tempfile
+    >>> from lakekit import identity
+    >>> people = [{"name": f"name {n}", "city": f"city {n % 7}", "born": f"19{n:02}-01-01"} for n in range(99)]
+    >>> records = lk.from_frame(lk.connect(tempfile.mkdtemp()), people + people[:50], run_id="a")
+    >>> fields = [identity.compare(column, levels=()) for column in ("name", "city", "born")]
+    >>> rules = identity.Rules(match=[identity.probabilistic(compare=fields, block=["name", "born"])])
+    >>> trained = identity.train(records, rules=rules)
+    >>> same, different = trained.probabilistic.model.bits[0]
+    >>> same > 5, different < -5
+    (True, True)
+    """
+    rule = rules.probabilistic
+    if rule is None:
+        raise ConfigError("identity.train(rules=)", "expected rules with a probabilistic rule", hint="match=[identity.probabilistic(…)].")
+    values = _read(records, rule, sample, seed)
+    model = _learn(rule, values, seed)
+    trained = attrs.evolve(rule, model=model)
+    return attrs.evolve(rules, match=tuple(trained if item is rule else item for item in rules.match))
+
+
+@attrs.frozen(eq=False)
+class Encoded:
+    """A column as numbers: a code for each record, -1 for NULL, and the text of each code."""
+
+    codes: Array
+    texts: list[str]
+
+    def distinct_share(self) -> float:
+        """How likely two random records agree."""
+        import numpy as np
+
+        counts = np.bincount(self.codes[self.codes >= 0])
+        known = counts.sum()
+        return float((counts * (counts - 1)).sum() / (known * (known - 1))) if known > 1 else 0.0
+
+
+def _read(records: Batch, rule: Probabilistic, sample: int, seed: int) -> dict[str, Encoded]:
+    columns = tuple(dict.fromkeys(rule.columns))
+    require_columns(records.columns, columns, place="identity.train()")
+    texts: list[str] = []
+    for name in columns:
+        kind = sql_type(records.schema.field(name).type)
+        family(kind, place=f"identity.train(): column {name!r}")
+        texts.append(f"nullif(lk_plain({ident(name)}, '{kind}'), '') AS {ident(name)}")
+    drawn = "lk_hash63(" + " || ".join(f"lk_text({ident(name)}, 'STRING')" for name in columns) + f" || '{int(seed)}')"
+    with records.lake.engine.session() as session:
+        rows = Query(f"SELECT {', '.join(texts)} FROM batch", {"batch": records.node})
+        some = session.stage(Query(f"SELECT * FROM rows ORDER BY {drawn} LIMIT {int(sample)}", {"rows": rows}))
+        batches = list(session.rows(some))
+    import pyarrow as pa
+
+    table = pa.Table.from_batches(batches, some.schema)
+    return {name: _encode(table.column(name)) for name in columns}
+
+
+def _encode(column: pa.ChunkedArray[Any]) -> Encoded:
+    import numpy as np
+
+    encoded = cast("Any", column.combine_chunks().dictionary_encode())
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return Encoded(codes, encoded.dictionary.to_pylist())
+
+
+def _learn(rule: Probabilistic, values: dict[str, Encoded], seed: int) -> Model:
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    size = len(next(iter(values.values())).codes)
+    if size < 2:
+        raise ContractError("identity.train()", "expected at least two records", got=str(size))
+    strangers = [_chance(item, values[item.column], rng, size) for item in rule.compare]
+    learned: list[list[Array]] = [[] for _ in rule.compare]
+    pairs = [_block_pairs(block, values) for block in rule.blocks]
+    for block, (left, right) in zip(rule.blocks, pairs, strict=True):
+        free = [number for number, item in enumerate(rule.compare) if item.column not in block.columns]
+        if not len(left) or not free:
+            continue
+        chosen = rng.permutation(len(left))[:_PAIRS_LEARNED_FROM]
+        levels = [_levels(rule.compare[number], values, left[chosen], right[chosen]) for number in free]
+        for number, found in zip(free, _maximize(levels, [strangers[number] for number in free]), strict=True):
+            learned[number].append(found)
+    if not any(learned):
+        raise ContractError("identity.train()", "no two records share a block, so there is nothing to learn from", hint="add wider blocks.")
+    bits = [
+        np.minimum.accumulate(np.maximum(np.log2((np.mean(found, axis=0) if found else _assumed(chance)) / chance), _LEAST_BITS))
+        for found, chance in zip(learned, strangers, strict=True)
+    ]
+    return Model(_prior(rule, values, pairs, bits, size), tuple(tuple(round(float(value), 6) for value in row) for row in bits))
+
+
+def _assumed(chance: Array) -> Array:
+    """Where every block fixes a column, nothing can be learned about it: equal nine times of ten."""
+    import numpy as np
+
+    return np.r_[0.9, np.full(len(chance) - 1, 0.1 / (len(chance) - 1))]
+
+
+def _chance(item: Comparison, column: Encoded, rng: np.random.Generator, size: int) -> Array:
+    """How likely each level is for two strangers."""
+    import numpy as np
+
+    left, right = rng.integers(0, size, _PAIRS_LEARNED_FROM), rng.integers(0, size, _PAIRS_LEARNED_FROM)
+    apart = left != right
+    levels = _levels(item, {item.column: column}, left[apart], right[apart])
+    counts = np.bincount(levels[levels >= 0], minlength=len(item.levels) + 2) + _SMOOTH
+    chance = counts / counts.sum()
+    equal = max(column.distinct_share(), 1e-9)  # exact, where the sample sees only the frequent values
+    chance[1:] *= (1 - equal) / chance[1:].sum()
+    chance[0] = equal
+    return chance
+
+
+def _block_pairs(block: Block, values: dict[str, Encoded]) -> tuple[Array, Array]:
+    """All pairs of records of a block."""
+    import numpy as np
+
+    columns = np.stack([values[name].codes for name in block.columns])
+    known = np.flatnonzero((columns >= 0).all(axis=0))
+    if not len(known):
+        return known, known
+    _, group = np.unique(columns[:, known], axis=1, return_inverse=True)
+    counts = np.bincount(group.ravel())
+    found = list(all_pairs(group.ravel(), (counts > 1) & (counts <= block.max_shared)))
+    if not found:
+        return known[:0], known[:0]
+    return known[np.concatenate([left for left, _ in found])], known[np.concatenate([right for _, right in found])]
+
+
+def _levels(item: Comparison, values: dict[str, Encoded], left: Array, right: Array) -> Array:
+    """The level of each pair: 0 equal, then less and less alike; -1 where a value is missing."""
+    import numpy as np
+
+    column = values[item.column]
+    a, b = column.codes[left], column.codes[right]
+    levels = np.full(len(a), len(item.levels) + 1)
+    if item.levels:
+        unequal = (a >= 0) & (b >= 0) & (a != b)
+        low, high = np.minimum(a[unequal], b[unequal]), np.maximum(a[unequal], b[unequal])
+        width = len(column.texts)
+        distinct, place = np.unique(low * width + high, return_inverse=True)
+        alike = similarities(
+            [column.texts[code] for code in distinct // width], [column.texts[code] for code in distinct % width], item.scorer
+        )
+        level = np.full(len(distinct), len(item.levels) + 1)
+        for number, least in reversed(list(enumerate(item.levels, start=1))):
+            level[alike >= least] = number
+        levels[unequal] = level[place]
+    levels[a == b] = 0
+    levels[(a < 0) | (b < 0)] = -1
+    return levels
+
+
+def _maximize(levels: list[Array], strangers: list[Array]) -> list[Array]:
+    """How likely each level is for one person, by expectation maximization over the pairs of a block."""
+    import numpy as np
+
+    patterns, counts = np.unique(np.stack(levels, axis=1), axis=0, return_counts=True)
+    same = [np.r_[0.8, np.full(len(chance) - 1, 0.2 / (len(chance) - 1))] for chance in strangers]
+    share = 0.3
+    for _ in range(_ROUNDS):
+        odds = np.full(len(patterns), np.log(share) - np.log(1 - share))
+        for number, chance in enumerate(strangers):
+            given = patterns[:, number] >= 0
+            level = patterns[given, number]
+            odds[given] += np.log(same[number][level]) - np.log(chance[level])
+        weight = counts / (1 + np.exp(-odds))
+        share = float(np.clip(weight.sum() / counts.sum(), 1e-6, 1 - 1e-6))
+        before = same
+        same = []
+        for number, chance in enumerate(strangers):
+            given = patterns[:, number] >= 0
+            total = np.bincount(patterns[given, number], weights=weight[given], minlength=len(chance)) + 1e-3
+            same.append(total / total.sum())
+        if max(float(np.abs(old - new).max()) for old, new in zip(before, same, strict=True)) < 1e-6:
+            break
+    return same
+
+
+def _prior(rule: Probabilistic, values: dict[str, Encoded], pairs: list[tuple[Array, Array]], bits: list[Array], size: int) -> float:
+    """The log2 odds that two random records are one person: as many pairs as the blocks together are expected to hold."""
+    import numpy as np
+
+    code = np.unique(np.concatenate([left * size + right for left, right in pairs]))
+    left, right = code // size, code % size
+    score = np.zeros(len(code))
+    for item, row in zip(rule.compare, bits, strict=True):
+        score += np.r_[row, 0.0][_levels(item, values, left, right)]
+    everything = size * (size - 1) / 2
+    share = min(0.5, len(code) / everything)
+    for _ in range(_ROUNDS):
+        prior = np.log2(share) - np.log2(1 - share)
+        expected = float((1 / (1 + np.exp2(-(score + prior)))).sum())
+        moved = max(expected, 1.0) / everything
+        if abs(moved - share) < 1e-3 * share:
+            break
+        share = min(0.5, moved)
+    return round(float(np.log2(share) - np.log2(1 - share)), 6)

@@ -1,0 +1,219 @@
+"""Compare and swap: a write happens only from the position it was read at, so a crash, a race or a retry can't lose or double a row.
+
+The stored bookmark lives in the snapshot's summary, and in a table property that survives snapshot expiry.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Literal, Protocol
+
+import attrs
+
+from lakekit.bookmark import BOOKMARK, WRITE_ID, Bookmark, Stored
+from lakekit.commit import Commit
+from lakekit.engines.plan import Scan, TableState
+from lakekit.engines.protocol import Engine, Prepared
+from lakekit.errors import BookmarkLostError, CommitConflictError
+from lakekit.names import Identifier
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 12
+Verdict = Literal["go", "done"]
+
+
+def stored(state: TableState) -> Stored:
+    """The bookmark a table holds: the furthest of summary and property in the newest epoch.
+
+    A table rolled back to an older snapshot goes back to that snapshot's bookmark, as its rows do.
+    """
+    mirror = Stored.from_json(state.properties[BOOKMARK]) if BOOKMARK in state.properties else None
+    summary = next((Stored.from_json(found.summary[BOOKMARK]) for found in state.ancestry() if BOOKMARK in found.summary), None)
+    if mirror is None:
+        return summary or Stored()
+    rolled_back = mirror.snapshot is not None and mirror.snapshot in state.snapshots and not state.is_ancestor(mirror.snapshot)
+    if rolled_back and (summary is None or mirror.epoch == summary.epoch):
+        return summary or Stored(epoch=mirror.epoch)
+    return mirror if summary is None else summary.furthest(mirror)
+
+
+def is_lost(state: TableState) -> bool:
+    """Whether the table was written by lakekit and yet holds no bookmark any more: summaries expired, property removed."""
+    if BOOKMARK in state.properties or "lakekit.format" not in state.properties:
+        return False
+    return (
+        state.head is not None
+        and not any(BOOKMARK in found.summary for found in state.ancestry())
+        and any(found.count("total-records") for found in state.ancestry())
+    )
+
+
+def judge(state: TableState, bookmark: Bookmark, write_id: int) -> Verdict:
+    """Whether a write may go on, or was done before.
+
+    Raises:
+        CommitConflictError: The stored position is neither where this batch starts nor at or past its end.
+    """
+    now = stored(state)
+    if bookmark.run_id is not None and (write_id in now.runs or _in_summaries(state, write_id)):
+        return "done"
+    if not bookmark.spans:
+        return "go"
+    if bookmark.epoch != now.epoch:
+        raise CommitConflictError(state.label, "the table was rewound after this batch was read", hint="read it again.")
+    if all(now.positions.get(name) == span.start for name, span in bookmark.spans.items()):
+        return "go"
+    if all((there := now.positions.get(name)) is not None and there.at >= span.end.at for name, span in bookmark.spans.items()):
+        return "done"
+    raise CommitConflictError(state.label, "another run has consumed a part of this batch", hint="run it again: it reads on from there.")
+
+
+def _in_summaries(state: TableState, write_id: int) -> bool:
+    return any(found.summary.get(WRITE_ID) == str(write_id) for found in state.ancestry())
+
+
+class Plan(Protocol):
+    """Computes what a write would do to a table in the given state."""
+
+    def __call__(self, state: TableState, write_id: int) -> Planned:
+        """The figures, and how to write the files."""
+        ...
+
+
+@attrs.frozen
+class Planned:
+    """What a write would do: its figures, and, where rows change, how to write the files."""
+
+    figures: Commit
+    prepare: Callable[[], Prepared] | None
+
+
+def write(
+    engine: Engine,
+    into: Identifier,
+    state: TableState,
+    bookmark: Bookmark,
+    plan: Plan,
+    *,
+    dry_run: bool = False,
+    seconds: Mapping[str, float] | None = None,
+) -> Commit:
+    """Carry a planned write out, once.
+
+    The parent snapshot is asserted. When somebody else was quicker, the bookmark is looked at again: the write is rebased (only new
+    files), computed anew, or found done.
+
+    Raises:
+        CommitConflictError: Another run consumed a part of the batch, or the table never stood still.
+        BookmarkLostError: The table's bookmark is gone and the rows can't be told from those already there.
+    """
+    label = state.label
+    write_id = bookmark.write_id(label) if bookmark else secrets.randbits(63)
+    prepared: Prepared | None = None
+    planned: Planned | None = None
+    phases = dict(seconds or {})
+    try:
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                time.sleep(random.uniform(0, min(0.05 * 2**attempt, 2.0)))  # noqa: S311 -- jitter, not a secret
+                state = engine.load(into)
+            if judge(state, bookmark, write_id) == "done":
+                return Commit(table=label, write_id=write_id if bookmark else None)
+            if planned is None or (prepared is not None and not prepared.rebasable) or (prepared is None and attempt):
+                if prepared is not None:
+                    prepared.discard()
+                    prepared = None
+                started = time.perf_counter()
+                planned = plan(state, write_id)
+                phases["plan"] = phases.get("plan", 0.0) + time.perf_counter() - started
+            figures = attrs.evolve(planned.figures, write_id=write_id if bookmark else None, seconds=phases)
+            if dry_run:
+                return figures
+            try:
+                if planned.prepare is None:
+                    return _move_only(engine, state, bookmark, write_id, figures)
+                if prepared is None:
+                    started = time.perf_counter()
+                    prepared = planned.prepare()
+                    phases["write"] = phases.get("write", 0.0) + time.perf_counter() - started
+                started = time.perf_counter()
+                done = _land(state, prepared, bookmark, write_id, figures)
+                phases["commit"] = time.perf_counter() - started
+                prepared = None
+                return attrs.evolve(done, seconds=phases)
+            except CommitConflictError:
+                log.info("%s moved on while it was written; attempt %s", label, attempt + 1)
+        raise CommitConflictError(label, "the table never stood still", got=f"{ATTEMPTS} attempts", hint="run it again.")
+    finally:
+        if prepared is not None:
+            prepared.discard()
+
+
+def _land(state: TableState, prepared: Prepared, bookmark: Bookmark, write_id: int, figures: Commit) -> Commit:
+    before = stored(state)
+
+    def text(*, snapshot: int | None, sequence: int) -> str:
+        return before.advance(bookmark, write_id=write_id, sequence=sequence, snapshot=snapshot).to_json()
+
+    landed = prepared.commit(state, bookmark=text, summary={WRITE_ID: str(write_id), **figures.to_summary()})
+    when = datetime.fromtimestamp(landed.committed_at / 1000, UTC)
+    return attrs.evolve(figures, committed=True, snapshot_id=landed.snapshot, files=landed.files, bytes=landed.size, committed_at=when)
+
+
+def _move_only(engine: Engine, state: TableState, bookmark: Bookmark, write_id: int, figures: Commit) -> Commit:
+    """Move the bookmark without rows: a property, no snapshot."""
+    before = stored(state)
+    current = state.current
+    after = before.advance(bookmark, write_id=write_id, sequence=current.sequence if current else 0, snapshot=state.head)
+    if after.positions == before.positions and after.runs == before.runs:
+        return figures
+    engine.set_properties(state, {BOOKMARK: after.to_json()}, expect={BOOKMARK: state.properties.get(BOOKMARK)})
+    return figures
+
+
+def move(engine: Engine, state: TableState, change: Callable[[Stored], Stored]) -> Commit:
+    """Set the stored bookmark to something else.
+
+    It makes an empty snapshot, so that no write planned before it can land: a table property alone would not stop one on every catalog.
+
+    Raises:
+        CommitConflictError: The table never stood still.
+    """
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            state = engine.load(state.name)
+        before = stored(state)
+        after = change(before)
+
+        def text(*, snapshot: int | None, sequence: int, after: Stored = after) -> str:
+            return attrs.evolve(after, snapshot=snapshot, sequence=sequence).to_json()
+
+        with engine.session() as session:
+            prepared = session.append(state, Scan(state, None))
+            try:
+                landed = prepared.commit(state, bookmark=text, summary={})
+            except CommitConflictError:
+                continue
+        return Commit(
+            table=state.label,
+            committed=True,
+            snapshot_id=landed.snapshot,
+            committed_at=datetime.fromtimestamp(landed.committed_at / 1000, UTC),
+        )
+    raise CommitConflictError(state.label, "the table never stood still", got=f"{ATTEMPTS} attempts", hint="run it again.")
+
+
+def require_bookmark(state: TableState) -> None:
+    """Raise where an append can't know what it has consumed."""
+    if is_lost(state):
+        raise BookmarkLostError(
+            state.label,
+            "the bookmark is gone from both the snapshots and the table property, so appending could double rows",
+            hint="set it with rewind(), or write by key with merge().",
+        )

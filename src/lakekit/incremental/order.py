@@ -1,0 +1,54 @@
+"""Which of two rows of one key is later: the one total order that latest, merge and ingest_deletes share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from lakekit import columns as system
+from lakekit.engines.types import ident
+from lakekit.incremental.target import require_columns
+from lakekit.names import Columns
+from lakekit.names import columns as as_columns
+
+DEFAULT_ORDER: Final = (system.SOURCE_TIMESTAMP, system.KAFKA_PARTITION, system.KAFKA_OFFSET, system.INGESTION_TIMESTAMP)
+
+
+def order_columns(names: Sequence[str], order_by: Columns | None, *, place: str) -> tuple[str, ...]:
+    """The columns that say which row is later, most telling first."""
+    if order_by is None:
+        return tuple(name for name in DEFAULT_ORDER if name in names)
+    given = as_columns(order_by, place=place)
+    require_columns(names, given, place=place)
+    return given
+
+
+def nth(names: Sequence[str], keys: Sequence[str], order: Sequence[str]) -> str:
+    """SQL that numbers the rows of each key, the last one first, by a total order."""
+    last = [f"{ident(name)} DESC NULLS LAST" for name in order]
+    if system.OPERATION in names:
+        last.append(f"CASE WHEN {ident(system.OPERATION)} = '{system.DELETE}' THEN 1 ELSE 0 END DESC")
+    last.append(f"{digest(names)} DESC")
+    return f"row_number() OVER (PARTITION BY {', '.join(ident(name) for name in keys)} ORDER BY {', '.join(last)})"
+
+
+def digest(names: Sequence[str], *, prefix: str = "") -> str:
+    """SQL for a digest of a row's business columns: NULL and '' differ, and so do ('a', 'bc') and ('ab', 'c')."""
+    parts: list[str] = []
+    for name in sorted(name for name in names if not system.is_system(name)):
+        text = f"CAST({prefix}{ident(name)} AS STRING)"
+        parts.append(f"coalesce(concat(CAST(length({text}) AS STRING), ':', {text}), '-')")
+    return f"md5(concat({', '.join(parts)}))" if parts else "''"
+
+
+def newer(order: Sequence[str], one: str, other: str) -> str:
+    """SQL that gives 1, 0 or -1: whether one row is later than the other. NULL is earliest.
+
+    >>> newer([], "s", "t")
+    '0'
+    """
+    text = "0"
+    for name in reversed(order):
+        a, b = f"{one}.{ident(name)}", f"{other}.{ident(name)}"
+        text = f"CASE WHEN {a} <=> {b} THEN {text} WHEN {b} IS NULL OR {a} > {b} THEN 1 ELSE -1 END"
+    return text

@@ -1,0 +1,113 @@
+"""connect and Lake: where the tables are, and which engine works on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import attrs
+
+from lakekit import names
+from lakekit.errors import ConfigError, TableNotFoundError
+
+if TYPE_CHECKING:
+    from lakekit.engines.plan import TableState
+    from lakekit.engines.protocol import Engine
+
+
+@attrs.frozen(eq=False, repr=False)
+class Lake:
+    """The tables of one catalog, and the engine that works on them. Made by `connect`; holds no connection.
+
+    Attributes:
+        engine: The engine.
+        catalogs: The names under which the catalog is known in three-part table names.
+        time_zone: What naive datetimes given by the user mean.
+        where: The lake as it was given, for people.
+    """
+
+    engine: Engine
+    catalogs: frozenset[str]
+    time_zone: str
+    where: str
+
+    def __repr__(self) -> str:
+        return f"<Lake {self.where} ({self.engine.name})>"
+
+    def identifier(self, table: names.TableName, *, place: str) -> names.Identifier:
+        """The table's namespace and name."""
+        return names.parse(table, place=place, catalogs=self.catalogs)
+
+    def load(self, table: names.TableName, *, place: str) -> TableState:
+        """The table as it stands now."""
+        return self.engine.load(self.identifier(table, place=place))
+
+    def find(self, table: names.Identifier) -> TableState | None:
+        """The table as it stands now, or None where there is none."""
+        try:
+            return self.engine.load(table)
+        except TableNotFoundError:
+            return None
+
+    def tables(self) -> list[str]:
+        """The names of all tables."""
+        return [names.text(found) for found in self.engine.tables()]
+
+
+def connect(
+    target: object,
+    *,
+    catalog: str | None = None,
+    aliases: Mapping[str, str] | None = None,
+    time_zone: str = "UTC",
+    create_namespaces: bool = True,
+    memory_limit: str = "2GB",
+    spill_directory: str | Path | None = None,
+) -> Lake:
+    """Open a lake: a folder, or any pyiceberg catalog.
+
+    Args:
+        target: A folder (an SQLite catalog beside a warehouse of Parquet files; made if missing), or a pyiceberg ``Catalog``.
+        catalog: The name under which three-part table names know the catalog. Default: its own.
+        aliases: More such names: ``{"main": "lake"}`` lets ``main.silver.users`` mean ``silver.users``.
+        time_zone: What naive datetimes given as arguments mean (an IANA name).
+        create_namespaces: Whether a write makes a missing namespace.
+        memory_limit: What DuckDB may hold in memory before it spills to disk.
+        spill_directory: Where it spills. Default: the system's temporary folder.
+
+    Raises:
+        ConfigError: The target is something else, the folder can't be made, or the time zone is unknown.
+
+    >>> import tempfile
+    >>> lake = connect(tempfile.mkdtemp())
+    >>> lake.tables()
+    []
+    """
+    try:
+        ZoneInfo(time_zone)
+    except (KeyError, ValueError):
+        raise ConfigError(
+            "connect(time_zone=)", "unknown time zone", got=repr(time_zone), hint="write an IANA name like 'Europe/Berlin'."
+        ) from None
+    from lakekit.engines.embedded.catalog import EmbeddedEngine
+    from lakekit.engines.embedded.session import Settings
+
+    settings = Settings(memory_limit=memory_limit, spill_directory=None if spill_directory is None else str(spill_directory))
+    if isinstance(target, str | Path):
+        engine = EmbeddedEngine.at(Path(target), settings=settings, create_namespaces=create_namespaces)
+    elif EmbeddedEngine.takes(target):
+        engine = EmbeddedEngine(target, settings=settings, create_namespaces=create_namespaces)
+    else:
+        raise ConfigError(
+            "connect()",
+            "expected a folder or a pyiceberg catalog",
+            got=type(target).__name__,
+            hint='connect("lake/"), or connect(load_catalog("prod")).',
+        )
+    own = catalog or engine.catalog.name
+    known = {own, *(alias for alias, name in (aliases or {}).items() if name == own)}
+    if unknown := sorted(alias for alias, name in (aliases or {}).items() if name != own):
+        raise ConfigError("connect(aliases=)", f"expected aliases of the catalog {own!r}", got=", ".join(map(repr, unknown)))
+    return Lake(engine, frozenset(known), time_zone, str(target) if isinstance(target, str | Path) else f"catalog {own!r}")

@@ -1,0 +1,172 @@
+"""What a rule is: one value in, one value or one reason out. And the checks that hold a chain of rules together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple, Protocol, cast, runtime_checkable
+
+from lakekit.errors import ConfigError
+
+InputType = Literal["string", "any"]
+
+
+class Result(NamedTuple):
+    """What a rule makes of one value: the clean value, or the reason why there is none.
+
+    Attributes:
+        value: The clean value. None where the value was NULL, became NULL, or was refused.
+        reason: A short code in snake_case such as ``not_an_email``. None: the value passed. Never holds the value itself.
+    """
+
+    value: object
+    reason: str | None = None
+
+
+@runtime_checkable
+class Rule(Protocol):
+    """What ``clean`` applies to a column: a frozen, hashable, picklable value that knows no engine.
+
+    Any object of this form is a rule; there is nothing to inherit from and nowhere to register it.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name that stands as ``rule`` beside a rejected row: ``email``."""
+        ...
+
+    @property
+    def input_type(self) -> InputType:
+        """``string``: text columns only. ``any``: other columns too; the engine casts their values to text first."""
+        ...
+
+    @property
+    def output_type(self) -> str | None:
+        """The type of the clean values, in Spark SQL's words: ``string``, ``decimal(10,2)``. None: a check, the column keeps its type."""
+        ...
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether the rule, applied to the text of its own result, changes nothing."""
+        ...
+
+    def scalar(self, value: str | None, /) -> Result:
+        """The meaning of the rule, for one value. Raises nothing, whatever the text."""
+        ...
+
+    def sql(self, column: str, /) -> str | None:
+        """The clean value as a Spark SQL expression with exactly the meaning of ``scalar`` on every engine. None: Python only.
+
+        Args:
+            column: A Spark SQL expression of type string: a quoted column name, or what an earlier rule made of it.
+        """
+        ...
+
+    def reason_sql(self, column: str, /) -> str | None:
+        """The reason code as a Spark SQL expression, NULL where the value passes. None: the rule refuses nothing, or is Python only."""
+        ...
+
+
+class PythonRule:
+    """What the rules have in common whose meaning is Python's: no SQL."""
+
+    def sql(self, _column: str, /) -> str | None:
+        """None: Python only."""
+        return None
+
+    def reason_sql(self, _column: str, /) -> str | None:
+        """None: Python only, or a rule that refuses nothing."""
+        return None
+
+
+def check_chain(chain: Sequence[Rule], *, place: str) -> tuple[Rule, ...]:
+    """Check that every rule of a chain can read what the one before it gives.
+
+    Raises:
+        ConfigError: the chain is empty, or a rule that changes values follows one whose result is no text.
+    """
+    if not chain:
+        raise ConfigError(place, "expected at least one rule", got="an empty list", hint="leave the column out, or write rules.trim().")
+    typed: Rule | None = None
+    for rule in chain:
+        if typed is not None and rule.output_type is not None:
+            raise ConfigError(
+                place,
+                f"expected no rule for text after {typed.name!r}, whose result is a {typed.output_type}",
+                got=repr(rule.name),
+                hint=f"put {rule.name!r} before {typed.name!r}.",
+            )
+        if typed is not None and rule.input_type == "string":
+            raise ConfigError(
+                place,
+                f"expected no check of text after {typed.name!r}, whose result is a {typed.output_type}",
+                got=repr(rule.name),
+                hint=f"put {rule.name!r} before {typed.name!r}.",
+            )
+        if rule.output_type not in (None, "string"):
+            typed = rule
+    return tuple(chain)
+
+
+def chain_input_type(chain: Sequence[Rule]) -> InputType:
+    """``any`` where each rule of the chain takes values of any type as text, else ``string``: a column of another type is an error."""
+    return "any" if all(rule.input_type == "any" for rule in chain) else "string"
+
+
+def chain_output_type(chain: Sequence[Rule]) -> str | None:
+    """The type of what a chain gives, in Spark SQL's words. None: the chain only checks, and the column keeps its type and its values."""
+    kinds = [rule.output_type for rule in chain if rule.output_type is not None]
+    return kinds[-1] if kinds else None
+
+
+def check_rules(given: object, *, place: str = "clean(rules=)") -> dict[str, tuple[Rule, ...]]:
+    """Bring what a user wrote for ``clean(rules=)`` into one form: column name → chain of rules.
+
+    Args:
+        given: A mapping of column names to a rule or a sequence of rules.
+        place: What the error messages name as the place.
+
+    Raises:
+        ConfigError: anything else: a string, a rule that was named but not called, a chain that does not fit together.
+
+    >>> from lakekit import rules
+    >>> {column: [rule.name for rule in chain] for column, chain in check_rules({"email": [rules.trim(), rules.email()]}).items()}
+    {'email': ['trim', 'email']}
+    >>> check_rules({"email": rules.trim})
+    Traceback (most recent call last):
+    lakekit.errors.ConfigError: clean(rules=)['email']: expected a rule, got the function 'trim'.
+    Hint: call it: rules.trim().
+    """
+    if not isinstance(given, Mapping):
+        raise ConfigError(place, "expected a mapping of column names to rules", got=_kind(given), hint='write {"email": rules.email()}.')
+    chains: dict[str, tuple[Rule, ...]] = {}
+    for column, value in cast("Mapping[object, object]", given).items():
+        if not isinstance(column, str) or not column:
+            raise ConfigError(place, "expected column names as keys", got="an empty name" if column == "" else _kind(column))
+        here = f"{place}[{column!r}]"
+        listed = isinstance(value, Sequence) and not isinstance(value, (str, bytes, Rule))
+        entries = cast("Sequence[object]", value) if listed else (value,)
+        chains[column] = check_chain([_check_rule(entry, place=here) for entry in entries], place=here)
+    return chains
+
+
+def _check_rule(given: object, *, place: str) -> Rule:
+    if isinstance(given, Rule) and not isinstance(given, type):
+        return given
+    if isinstance(given, str):
+        hint = "rules are values, not names: write rules.email(), or a condition in checks=."
+    elif callable(given):
+        name = getattr(given, "__name__", "")
+        own = "for a function of your own use Batch.apply, or an object with the form of rules.Rule."
+        hint = f"call it: rules.{name}()." if _is_factory(given) else own
+        raise ConfigError(place, "expected a rule", got=f"the function {name!r}" if name else _kind(given), hint=hint)
+    else:
+        hint = "write a rule such as rules.trim(), or a list of rules."
+    raise ConfigError(place, "expected a rule", got=_kind(given), hint=hint)
+
+
+def _is_factory(given: object) -> bool:
+    return str(getattr(given, "__module__", "")).startswith("lakekit.rules.")
+
+
+def _kind(given: object) -> str:
+    return "None" if given is None else f"a value of type {type(given).__name__}"

@@ -1,0 +1,1 @@
+"""Silver: what the rows mean. Batches cleaned, shaped and written by key."""

@@ -1,0 +1,15 @@
+"""What lakekit reads from: values that say where the data is. They connect when they are read, and load their driver then.
+
+>>> from lakekit import sources
+>>> sources.Postgres("postgresql://reader:secret@db/shop", name="shop").table("public.users", cursor="last_updated_at").upstream
+'postgres:shop/public.users'
+"""
+
+from __future__ import annotations
+
+from lakekit.sources.files import Files
+from lakekit.sources.kafka import Kafka
+from lakekit.sources.mongo import Mongo
+from lakekit.sources.postgres import Postgres
+
+__all__ = ["Files", "Kafka", "Mongo", "Postgres"]

@@ -1,0 +1,286 @@
+"""Topics of Kafka. The bookmark holds offsets and the topic's id; consumer groups play no part in what is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import attrs
+
+from lakekit import columns as system
+from lakekit.errors import ConfigError, SchemaError, SourceError
+from lakekit.sources import kafka_client, kafka_errors, kafka_offsets, kafka_options
+from lakekit.sources.kafka_offsets import OnGap, OnRecreated
+from lakekit.sources.kafka_options import Options
+from lakekit.sources.kafka_read import Read
+from lakekit.sources.kafka_values import Clock, Epoch
+from lakekit.sources.protocol import Details, Increment, KeyRead, Target
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lakekit.sources.kafka_client import Connection
+    from lakekit.sources.kafka_json import JsonDecoder
+
+Format = Literal["json"]
+Start = Literal["earliest", "latest"] | datetime
+
+
+def _check_text(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigError(f"sources.Kafka({attribute.name}=)", "expected text", got=type(value).__name__ if value else repr(value))
+
+
+def _check_options(_instance: object, _attribute: object, value: object) -> None:
+    if not callable(value):
+        kafka_options.check(value)
+
+
+def _to_options(value: Options | Callable[[], Options] | None) -> Options | Callable[[], Options]:
+    return {} if value is None else value
+
+
+@attrs.frozen(repr=False)
+class Kafka:
+    """A Kafka cluster. Connects when one of its topics is read; until then nothing happens.
+
+    Does not pickle where a secret stands in ``options``: give a function (an importable one, no lambda).
+
+    Attributes:
+        servers: The brokers to ask first: ``"broker:9092"``, several with commas between them.
+        options: librdkafka's options, passed through: ``{"security.protocol": "SASL_SSL", …}``; or a function that returns them when they
+            are needed. Never shown. ``isolation.level`` is ``read_committed`` unless they say otherwise; ``socket.timeout.ms`` (30 seconds)
+            is how long the brokers may take to answer.
+        name: What the cluster is called in bookmarks and in ``_source``. Give one where there are several clusters.
+
+    >>> Kafka("broker:9092", options={"sasl.password": "secret"})
+    Kafka('broker:9092', name='kafka')
+    """
+
+    servers: str = attrs.field(validator=_check_text)
+    options: Options | Callable[[], Options] = attrs.field(
+        default=None, kw_only=True, eq=False, converter=_to_options, validator=_check_options
+    )
+    name: str = attrs.field(default="kafka", kw_only=True, validator=_check_text)
+
+    def __repr__(self) -> str:
+        return f"Kafka({self.servers!r}, name={self.name!r})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        if not callable(self.options) and kafka_options.has_secret(self.options):
+            raise ConfigError(
+                "sources.Kafka(options=)",
+                "a source with a secret in it is not pickled",
+                hint="give options= as a function that returns them: it is called where they are needed.",
+            )
+        return _rebuild, (self.servers, self.options, self.name)
+
+    def topic(
+        self,
+        name: str,
+        *,
+        schema: Mapping[str, str],
+        format: Format = "json",
+        start: Start = "earliest",
+        on_recreated: OnRecreated = "raise",
+        on_gap: OnGap = "raise",
+        epoch: Epoch = "ms",
+        time_zone: str | None = None,
+        max_messages: int = 1_000_000,
+    ) -> KafkaTopic:
+        """A topic of this cluster.
+
+        Args:
+            name: The topic.
+            schema: Its columns: name to SQL type, ``{"event_id": "bigint", "device": "struct<os: string>"}``. The reference has a table of what fits
+                which type. A field that is not named here, and a value that does not fit, stand in ``_rescued_data``.
+            format: What the messages are: JSON objects.
+            start: Where the first read begins: ``"earliest"``, ``"latest"``, or with the first message not older than a datetime.
+            on_recreated: What a topic that was deleted and made anew means: an error, or to read it from its beginning.
+            on_gap: What it means that messages were deleted before they were read: an error, or to go on with what is left.
+            epoch: What a number counts in a column of type timestamp: seconds, milliseconds, micro- or nanoseconds since 1970.
+            time_zone: What a time without a zone means in a column of type timestamp. None: it doesn't fit.
+            max_messages: How many messages one micro-batch of `stream` takes at most. `ingest` reads all there are.
+
+        Raises:
+            ConfigError: An argument is wrong.
+            SchemaError: A type is unknown, or a column is named like one of lakekit's. Nothing is asked of the brokers yet.
+        """
+        return KafkaTopic(
+            self,
+            name,
+            schema=schema,
+            format=format,
+            start=start,
+            on_recreated=on_recreated,
+            on_gap=on_gap,
+            epoch=epoch,
+            time_zone=time_zone,
+            max_messages=max_messages,
+        )
+
+
+def _rebuild(servers: str, options: Options | Callable[[], Options], name: str) -> Kafka:
+    return Kafka(servers, options=options, name=name)
+
+
+def _one_of(*allowed: str) -> Callable[[object, attrs.Attribute[Any], object], None]:
+    def check(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if value not in allowed:
+            raise ConfigError(f"Kafka.topic({attribute.name}=)", f"expected {' or '.join(map(repr, allowed))}", got=repr(value))
+
+    return check
+
+
+def _check_name(_instance: object, _attribute: object, value: object) -> None:
+    if not isinstance(value, str) or not value or value.startswith("^"):  # to librdkafka, ^ begins a pattern
+        raise ConfigError("Kafka.topic(name=)", "expected the name of one topic", got=repr(value))
+
+
+def _to_columns(schema: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(schema, Mapping) or not schema:
+        raise ConfigError(
+            "Kafka.topic(schema=)", "expected a mapping of columns to SQL types", got=repr(schema), hint="write {'event_id': 'bigint'}."
+        )
+    return tuple(cast("Mapping[str, str]", schema).items())
+
+
+def _check_columns(_instance: object, _attribute: object, columns: tuple[tuple[str, str], ...]) -> None:
+    from lakekit.engines.types import arrow_type
+
+    system.refuse_reserved([name for name, _ in columns], place="Kafka.topic(schema=)")
+    folded: dict[str, str] = {}
+    for name, words in columns:
+        arrow_type(words, place=f"Kafka.topic(schema=): column {name!r}")
+        if folded.setdefault(name.lower(), name) != name:
+            raise SchemaError("Kafka.topic(schema=)", "two columns differ in case only", got=f"{folded[name.lower()]!r} and {name!r}")
+
+
+def _check_start(_instance: object, _attribute: object, value: object) -> None:
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise ConfigError("Kafka.topic(start=)", "expected a datetime with a time zone", got="a naive one", hint="write tzinfo=UTC.")
+    if not isinstance(value, datetime) and value not in {"earliest", "latest"}:
+        raise ConfigError("Kafka.topic(start=)", "expected 'earliest', 'latest' or a datetime", got=repr(value))
+
+
+def _check_time_zone(_instance: object, _attribute: object, value: object) -> None:
+    try:
+        if value is not None:
+            ZoneInfo(value if isinstance(value, str) else "")
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ConfigError(
+            "Kafka.topic(time_zone=)", "expected the name of a time zone", got=repr(value), hint="write 'UTC' or 'Europe/Berlin'."
+        ) from error
+
+
+def _check_max_messages(_instance: object, _attribute: object, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigError("Kafka.topic(max_messages=)", "expected a whole number above zero", got=repr(value))
+
+
+@attrs.frozen
+class KafkaTopic:
+    """A topic of Kafka as a source of `ingest` and `stream`. Made by ``Kafka.topic``.
+
+    One row for each message: the declared columns, ``_kafka_topic``, ``_kafka_partition``, ``_kafka_offset``, ``_kafka_timestamp``,
+    ``_kafka_key``, ``_kafka_headers``, ``_rescued_data``, ``_source`` (``kafka.events``) and ``_source_timestamp`` (the message's). A message
+    without a value, a tombstone, is a row with ``_operation = 'delete'`` and NULL in the declared columns. One that is no JSON object goes
+    to the rejects with its bytes.
+    """
+
+    server: Kafka
+    name: str = attrs.field(validator=_check_name)
+    columns: tuple[tuple[str, str], ...] = attrs.field(kw_only=True, alias="schema", converter=_to_columns, validator=_check_columns)
+    format: Format = attrs.field(default="json", kw_only=True, validator=_one_of(*get_args(Format)))
+    start: Start = attrs.field(default="earliest", kw_only=True, validator=_check_start)
+    on_recreated: OnRecreated = attrs.field(default="raise", kw_only=True, validator=_one_of(*get_args(OnRecreated)))
+    on_gap: OnGap = attrs.field(default="raise", kw_only=True, validator=_one_of(*get_args(OnGap)))
+    epoch: Epoch = attrs.field(default="ms", kw_only=True, validator=_one_of(*get_args(Epoch)))
+    time_zone: str | None = attrs.field(default=None, kw_only=True, validator=_check_time_zone)
+    max_messages: int = attrs.field(default=1_000_000, kw_only=True, validator=_check_max_messages)
+
+    @property
+    def place(self) -> str:
+        """Where this is, for errors and the log."""
+        return f"{self.server!r}.topic({self.name!r})"
+
+    @property
+    def origin(self) -> str:
+        """What ``_source`` holds: ``kafka.events``."""
+        return f"{self.server.name}.{self.name}"
+
+    @property
+    def upstream(self) -> str:
+        """``kafka:kafka/events``."""
+        return f"kafka:{self.server.name}/{self.name}"
+
+    def primary_key(self) -> tuple[str, ...]:
+        """None: a topic has none of its own."""
+        return ()
+
+    def keys(self, *, scope: str | None) -> AbstractContextManager[KeyRead]:
+        """Refused: what lives can't be told from a topic.
+
+        Raises:
+            ConfigError: Always.
+        """
+        raise ConfigError(
+            f"{self.place}.keys()", "a topic has no keys to compare with", hint="its deletes are tombstones: ingest() reads them."
+        )
+
+    @contextmanager
+    def open(self, position: Details | None, *, target: Target) -> Generator[Increment]:
+        """Read the messages from the position's offsets up to the end that each partition has now.
+
+        Raises:
+            SourceError: The brokers can't be reached, or reading broke off.
+            SourceConfigError: The brokers refuse, or there is no such topic.
+            ConfigError: librdkafka doesn't take an option.
+            ContractError: The topic was made anew, or messages are gone that were not read yet.
+        """
+        settings = kafka_options.Settings.of(self.server.servers, self.server.options)
+        declared, decoder = self._decoder()
+        with kafka_client.connect(settings, self.name, place=self.place) as connection:
+            plan = self._plan(connection, position, in_portions=target.in_portions)
+            read = Read(connection, plan, declared, decoder, self.name, self.origin, self.place)
+
+            def details() -> Details:
+                if not read.exhausted:
+                    raise RuntimeError("details() was asked before the batches were read to their end")
+                self._require_same(connection, plan)
+                return plan.to_details()
+
+            yield Increment(read.schema, read.batches(), details, rejecting=True, behind=plan.behind)
+
+    def _decoder(self) -> tuple[pa.Schema, JsonDecoder]:
+        """The declared columns, and what reads them from the messages."""
+        import pyarrow as pa
+
+        from lakekit.engines.types import arrow_type
+
+        try:
+            from lakekit.sources.kafka_json import JsonDecoder
+
+            declared = pa.schema([(name, arrow_type(words)) for name, words in self.columns])
+            return declared, JsonDecoder(declared, Clock(self.epoch, self.time_zone))
+        except ModuleNotFoundError:
+            raise kafka_errors.missing_extra("msgspec") from None
+
+    def _plan(self, connection: Connection, position: Details | None, *, in_portions: bool) -> kafka_offsets.Plan:
+        found = connection.offsets()
+        if position is not None:
+            start = kafka_offsets.resume(position, found, on_recreated=self.on_recreated, on_gap=self.on_gap, place=self.place)
+        elif isinstance(self.start, datetime):
+            start = connection.offsets_at(self.start, otherwise=found.end)
+        else:
+            start = dict(found.first if self.start == "earliest" else found.end)
+        topic_id = found.topic_id or cast("str | None", (position or {}).get("topic_id"))
+        return kafka_offsets.plan(topic_id, start, found, at_most=self.max_messages if in_portions else None)
+
+    def _require_same(self, connection: Connection, plan: kafka_offsets.Plan) -> None:
+        """Raise where the topic was made anew while it was read: the rows may be of both."""
+        if (now := connection.topic_id()) is not None and now != plan.topic_id:
+            raise SourceError(self.place, "the topic was deleted and made anew while it was read", hint="run it again.")

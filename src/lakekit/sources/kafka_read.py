@@ -1,0 +1,180 @@
+"""Messages of a topic, from a plan's start to its end, as Arrow batches with lakekit's columns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import attrs
+
+from lakekit import columns as system
+from lakekit.errors import SourceError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lakekit.sources.kafka_client import Connection
+    from lakekit.sources.kafka_json import Decoded
+    from lakekit.sources.kafka_offsets import Plan
+
+BATCH_ROWS: Final = 10_000
+BATCH_BYTES: Final = 8 << 20
+_WAIT: Final = 0.2
+_YEAR_10000: Final = 253_402_300_800_000  # in milliseconds
+_YEAR_1: Final = -62_135_596_800_000
+_SYSTEM: Final = (
+    system.SOURCE,
+    system.SOURCE_TIMESTAMP,
+    system.OPERATION,
+    system.KAFKA_TOPIC,
+    system.KAFKA_PARTITION,
+    system.KAFKA_OFFSET,
+    system.KAFKA_TIMESTAMP,
+    system.KAFKA_KEY,
+    system.KAFKA_HEADERS,
+    system.RESCUED_DATA,
+)
+
+
+class Decoder(Protocol):
+    """What a format is: the values of messages as columns."""
+
+    rule: str
+    """What rejects of this format say broke."""
+
+    def decode(self, values: Sequence[bytes | None]) -> Decoded:
+        """Read the values of messages."""
+        ...
+
+
+@attrs.define(eq=False)
+class Read:
+    """One read of a topic.
+
+    Attributes:
+        source: What ``_source`` holds.
+        exhausted: Whether every partition was read to its end.
+    """
+
+    connection: Connection
+    plan: Plan
+    declared: pa.Schema
+    decoder: Decoder
+    topic: str
+    source: str
+    place: str
+    exhausted: bool = False
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The declared columns, lakekit's own, and the three that tell bad rows."""
+        import pyarrow as pa
+
+        from lakekit.engines.types import arrow_type
+
+        own = [pa.field(name, arrow_type(system.BY_NAME[name].type)) for name in _SYSTEM]
+        bad = [pa.field(system.RULE, pa.string()), pa.field(system.REASON, pa.string()), pa.field(system.PAYLOAD, pa.binary())]
+        return pa.schema([*self.declared, *own, *bad])
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows, one for each message."""
+        schema = self.schema
+        for messages in self._messages():
+            yield self._batch(messages, schema)
+        self.exhausted = True
+
+    def _messages(self) -> Iterator[list[Any]]:
+        """The messages between the plan's start and end, some thousands at a time.
+
+        Offsets have gaps where a topic was compacted and where transactions end, so a partition is done when a message at or behind its
+        end comes, or the event that there is nothing left up to there.
+        """
+        waiting = self.plan.open
+        if waiting:
+            self.connection.assign(waiting)
+        size, heard = 100, time.monotonic()
+        while waiting:
+            left = sum(self.plan.end[partition] - at for partition, at in waiting.items())
+            found = self.connection.consume(min(size, left), seconds=_WAIT)
+            if found:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > self.connection.timeout:
+                self._require_messages(waiting)
+                heard = time.monotonic()
+            wanted = [message for message in found if self._is_wanted(message, waiting)]
+            if wanted:
+                # So many that they stay small in memory: librdkafka itself holds at most queued.max.messages.kbytes.
+                size = max(1, min(BATCH_ROWS, BATCH_BYTES * len(wanted) // max(1, sum(map(len, wanted)))))
+                yield wanted
+
+    def _is_wanted(self, message: Any, waiting: dict[int, int]) -> bool:
+        """Whether it is a message of this read. Notes how far its partition has come."""
+        partition, offset, error = message.partition(), message.offset(), message.error()
+        if error is not None and error.name() != "_PARTITION_EOF":
+            raise self.connection.failure(error)
+        if offset < waiting.get(partition, offset + 1):
+            return False
+        end = self.plan.end[partition]
+        if error is not None and offset < end:
+            self._require_messages({partition: offset})
+        waiting[partition] = offset if error is not None else offset + 1
+        if waiting[partition] >= end:
+            del waiting[partition]
+            self.connection.pause(partition)
+        return error is None and offset < end
+
+    def _require_messages(self, waiting: dict[int, int]) -> None:
+        """Raise where nothing more can come: the brokers don't answer, or have lost what was there when the read began."""
+        for partition, there in self.connection.log_end(waiting).items():
+            if there < self.plan.end[partition]:
+                raise SourceError(
+                    self.place,
+                    f"partition {partition} has lost messages while it was read",
+                    got=f"an end of {there:,}, before {self.plan.end[partition]:,}",
+                    hint="run it again: it tells what is lost.",
+                )
+
+    def _batch(self, messages: list[Any], schema: pa.Schema) -> pa.RecordBatch:
+        import pyarrow as pa
+
+        count = len(messages)
+        values: list[bytes | None] = [message.value() for message in messages]
+        decoded = self.decoder.decode(values)
+        instants = pa.array([_millis(message.timestamp()) for message in messages], pa.timestamp("ms", tz="UTC"))
+        bad = decoded.reasons
+        own: dict[str, Any] = {
+            system.SOURCE: pa.repeat(pa.scalar(self.source), count),
+            system.SOURCE_TIMESTAMP: instants,
+            system.OPERATION: [system.DELETE if value is None else system.UPSERT for value in values],
+            system.KAFKA_TOPIC: pa.repeat(pa.scalar(self.topic), count),
+            system.KAFKA_PARTITION: [message.partition() for message in messages],
+            system.KAFKA_OFFSET: [message.offset() for message in messages],
+            system.KAFKA_TIMESTAMP: instants,
+            system.KAFKA_KEY: [message.key() for message in messages],
+            system.KAFKA_HEADERS: [_headers(message.headers()) for message in messages],
+            system.RESCUED_DATA: _spread(decoded.rescued, count),
+            system.RULE: _spread(dict.fromkeys(bad, self.decoder.rule), count),
+            system.REASON: _spread(bad, count),
+            system.PAYLOAD: _spread({row: values[row] for row in bad}, count),
+        }
+        arrays = [*decoded.columns]
+        for name in schema.names[len(arrays) :]:
+            kind, made = schema.field(name).type, own[name]
+            arrays.append(made.cast(kind) if isinstance(made, pa.Array) else pa.array(made, kind))
+        return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _spread(found: Mapping[int, object], count: int) -> list[object]:
+    """Values by row as a list, None where there is none."""
+    return [found.get(row) for row in range(count)] if found else [None] * count
+
+
+def _millis(timestamp: tuple[int, int]) -> int | None:
+    """A message's timestamp. None: it has none, or one that no calendar knows."""
+    kind, millis = timestamp
+    return millis if kind and _YEAR_1 <= millis < _YEAR_10000 else None
+
+
+def _headers(headers: list[tuple[str, bytes | None]] | None) -> list[dict[str, object]] | None:
+    return [{"key": key, "value": value} for key, value in headers] if headers else None

@@ -1,0 +1,115 @@
+"""What a source is to the rest of lakekit: something that can be read from a position on, and that can list its keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import attrs
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Details = Mapping[str, object]
+"""How far a source was read, in the source's own words. JSON-able; stored in the bookmark of the target."""
+
+
+@attrs.frozen
+class Overlap:
+    """The rows read again on purpose: those whose cursor is at or above ``low`` may stand in the target already.
+
+    Attributes:
+        column: The cursor column, as it is named in the target. None: the source has no cursor, so ``low`` is None too.
+        low: The least cursor value read; a Python value of the column's type. None: everything may stand there already.
+        nulls: Whether rows without a cursor are read every time, so that they may stand there already too.
+    """
+
+    column: str | None
+    low: object | None
+    nulls: bool = False
+
+
+def _nothing() -> Collection[str]:
+    return ()
+
+
+@attrs.frozen(eq=False)
+class Target:
+    """The table that a source is read for, as far as a source may care.
+
+    Attributes:
+        schema: The columns that stand there, for sources whose own data has no schema. None: the table is not there yet.
+        ingested: Gives the distinct ``_source`` values that stand there. Only sources that read each thing once call it.
+        in_portions: Whether a part of what is new will do: the source is asked again at once for as long as it is ``behind``.
+    """
+
+    schema: pa.Schema | None = None
+    ingested: Callable[[], Collection[str]] = _nothing
+    in_portions: bool = False
+
+
+@attrs.frozen
+class Increment:
+    """One read of a source, from a position on.
+
+    Attributes:
+        schema: The Arrow schema of the batches: the source's columns with the source's types, plus those system columns the source
+            knows (``_source``, ``_source_timestamp``, ``_operation``).
+        batches: The rows, read once, as they come. Memory holds one batch, not the result.
+        details: To be called when the batches are exhausted: how far this read came. Equal to the position it started from where
+            there was nothing new.
+        overlap: The rows that may stand in the target already, or None when none can.
+        rejecting: Whether rows may be bad: then the schema ends with ``_rule``, ``_reason`` (text) and ``_payload`` (the bytes that could not
+            be read). A row with a ``_reason`` goes to the rejects; in all others the three are NULL.
+        behind: Whether the source holds more than this increment takes. Only where it was asked for portions.
+    """
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+    details: Callable[[], Details | None]
+    overlap: Overlap | None = None
+    rejecting: bool = False
+    behind: bool = False
+
+
+@attrs.frozen
+class KeyRead:
+    """All keys that live in a source at one instant.
+
+    Attributes:
+        batches: The primary key's columns, in Arrow batches, named as in the target.
+        read_at: The instant of the read, on the source's clock (UTC).
+    """
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+    read_at: datetime
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A table, collection, topic or set of files that can be ingested. Building one does no I/O."""
+
+    @property
+    def upstream(self) -> str:
+        """The name under which the target's bookmark keeps this source's position. The same for the same data, whoever reads it."""
+        ...
+
+    def open(self, position: Details | None, *, target: Target) -> AbstractContextManager[Increment]:
+        """Read what came after a position (None: everything).
+
+        Args:
+            position: The details stored by the last read, or None.
+            target: The table that is read for.
+        """
+        ...
+
+    def primary_key(self) -> tuple[str, ...]:
+        """The source's own key, given by the user or read from the source. Empty where it has none."""
+        ...
+
+    def keys(self, *, scope: str | None) -> AbstractContextManager[KeyRead]:
+        """Read every key that lives in the source now; ``scope`` is a condition that limits them."""
+        ...

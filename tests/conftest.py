@@ -1,0 +1,109 @@
+"""Fixtures every test may ask for, and the marks that follow from them. ``tests/README.md`` lists both."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import hypothesis
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pymongo.database import Database
+
+    from tests.servers.kafka import KafkaServer
+    from tests.servers.postgres import PostgresServer
+
+Engine = Literal["embedded", "spark", "connect"]
+
+HERE = Path(__file__).parent
+SERVER_FIXTURES = frozenset({"postgres", "database", "kafka", "mongo", "market"})
+
+# No deadlines: the first example of a test pays for imports and for whatever else runs on the machine.
+hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
+hypothesis.settings.register_profile("fast", deadline=None, print_blob=True, max_examples=20)
+hypothesis.settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=1000)
+hypothesis.settings.load_profile("default")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--engine`` and ``--postgres-bin``."""
+    parser.addoption("--engine", choices=("embedded", "spark", "connect"), default="embedded", help="what the fixture lake runs on")
+    parser.addoption("--postgres-bin", type=Path, default=None, help="the folder of initdb and postgres; default: pip's")
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses by these marks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests that need a server or a Spark session, so that nobody has to remember it."""
+    spark_lake = config.getoption("--engine") != "embedded"
+    for item in items:
+        fixtures = frozenset(getattr(item, "fixturenames", ()))
+        if fixtures & SERVER_FIXTURES or item.path.is_relative_to(HERE / "integration"):
+            item.add_marker("server")
+        if item.path.is_relative_to(HERE / "integration" / "spark") or (spark_lake and "engine" in fixtures):
+            item.add_marker("spark")
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """The engine under test, chosen by ``--engine``."""
+    return request.config.getoption("--engine")
+
+
+@pytest.fixture
+def lake(engine: Engine, request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """A new, empty lake on the engine under test."""
+    if engine != "embedded":
+        return request.getfixturevalue("spark_lake")
+    import lakekit
+
+    return lakekit.connect(tmp_path / "lake")
+
+
+@pytest.fixture(scope="session")
+def postgres(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
+    """A PostgreSQL server, one per test process. A test that stops or kills a server starts its own."""
+    from tests.servers.postgres import PostgresServer
+
+    with PostgresServer(binaries=request.config.getoption("--postgres-bin")) as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[str]:
+    """The connection string of a new, empty PostgreSQL database."""
+    from tests.servers.postgres import fresh_database
+
+    yield from fresh_database(postgres)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[KafkaServer]:
+    """A Kafka broker, one per test process. A test that stops or kills a broker starts its own."""
+    from tests.servers.kafka import KafkaServer
+
+    with KafkaServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mongo() -> Iterator[str]:
+    """The URI of a MongoDB server: ``MONGO_URI``, otherwise a stand-in, one per test process. A test that kills a server starts its own."""
+    from tests.servers.mongo import MongoServer
+
+    if uri := os.environ.get("MONGO_URI"):
+        yield uri
+        return
+    with MongoServer() as server:
+        yield server.uri
+
+
+@pytest.fixture
+def market(mongo: str) -> Iterator[Database[dict[str, Any]]]:
+    """A new, empty database of MongoDB."""
+    from tests.servers.mongo import fresh_database
+
+    yield from fresh_database(mongo)

@@ -1,0 +1,75 @@
+"""Short words for what the contract tests do all the time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyiceberg.io.pyarrow import _dataframe_to_data_files
+from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Operation, Summary
+from pyiceberg.table.update.snapshot import _OverwriteFiles
+
+import lakekit as lk
+
+
+def foreign(lake: Any, name: str) -> Table:
+    """The table as another tool opens it: pyiceberg alone."""
+    return lake.engine.catalog.load_table(tuple(name.split(".")))
+
+
+def snapshots(lake: Any, name: str) -> int:
+    return len(foreign(lake, name).metadata.snapshots)
+
+
+def frame(lake: Any, run: str, *rows: dict[str, Any]) -> lk.Batch:
+    return lk.from_frame(lake, list(rows), run_id=run)
+
+
+def stored(lake: Any, name: str, *columns: str) -> list[tuple[Any, ...]]:
+    """These columns of all rows, soft-deleted ones too, sorted."""
+    table = lk.read(lake, name, deleted=True).to_arrow()
+    return sorted((tuple(row[column] for column in columns) for row in table.to_pylist()), key=repr)
+
+
+def living(lake: Any, name: str, *columns: str) -> list[tuple[Any, ...]]:
+    """These columns of the rows that are not deleted, sorted."""
+    table = lk.read(lake, name).to_arrow()
+    return sorted((tuple(row[column] for column in columns) for row in table.to_pylist()), key=repr)
+
+
+def rows(batch: lk.Batch, *columns: str) -> list[tuple[Any, ...]]:
+    """These columns of a batch, sorted."""
+    return sorted((tuple(row[column] for column in columns) for row in batch.to_arrow().to_pylist()), key=repr)
+
+
+def expire_all_but_the_last(lake: Any, name: str) -> None:
+    table = foreign(lake, name)
+    old = [found.snapshot_id for found in table.metadata.snapshots if found.snapshot_id != table.metadata.current_snapshot_id]
+    if old:
+        table.maintenance.expire_snapshots().by_ids(old).commit()
+
+
+def rewrite(lake: Any, name: str) -> None:
+    """What another tool's clumsy compaction does: every row written anew, as an overwrite."""
+    table = foreign(lake, name)
+    table.overwrite(table.scan().to_arrow())
+
+
+def compact(lake: Any, name: str) -> None:
+    """What another tool's good compaction does: all files written anew as one, in a ``replace`` snapshot."""
+    table = foreign(lake, name)
+    files = [task.file for task in table.scan().plan_files()]
+    with table.transaction() as transaction, _Replace(Operation.REPLACE, transaction, table.io) as update:
+        for file in files:
+            update.delete_data_file(file)
+        for file in _dataframe_to_data_files(table.metadata, table.scan().to_arrow(), table.io):
+            update.append_data_file(file)
+
+
+class _Replace(_OverwriteFiles):
+    """pyiceberg's overwrite with the label of a compaction, which pyiceberg itself doesn't write."""
+
+    def _summary(self, snapshot_properties: Any = None) -> Summary:
+        self._operation = Operation.OVERWRITE
+        summary = super()._summary(snapshot_properties or {})
+        return Summary(Operation.REPLACE, **summary.additional_properties)

@@ -1,0 +1,100 @@
+"""identity.explain: why two records are one person, or why they are not, without showing what they say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import lakekit as lk
+from lakekit import identity
+from tests.contract.identities import INTO, resolve
+
+RULES = identity.Rules(
+    match=[identity.exact("email"), identity.fuzzy("name", at_least=0.85, within="phone")],
+    veto=[identity.veto("born", unless="email")],
+)
+PEOPLE = [
+    {"user_id": 1, "email": "secret@example.com", "phone": None, "name": "Catherine", "born": None},
+    {"user_id": 2, "email": "secret@example.com", "phone": "+1", "name": "Kate", "born": None},
+    {"user_id": 3, "email": None, "phone": "+1", "name": "Katie", "born": "1990"},
+    {"user_id": 4, "email": None, "phone": "+1", "name": "Katie", "born": "1991"},
+]
+BUYERS = [{"buyer_id": "x", "email": "other@example.com", "name": "Bo"}]
+
+
+@pytest.fixture
+def resolved(lake: Any) -> Any:
+    resolve(lake, "a", shop=PEOPLE, market=BUYERS, rules=RULES)
+    return lake
+
+
+def test_the_chain_between_two_records_names_rules_and_fields(resolved: Any) -> None:
+    found = identity.explain(resolved, INTO, a=("shop", 1), b=("shop", 3))
+    assert found.same
+    assert [(step.a[1], step.b[1]) for step in found.steps] == [("1", "2"), ("2", "3")]
+    assert found.steps[0].rules == (("exact(email)", 1.0),)
+    (rule,) = found.steps[1].rules
+    assert rule[0] == "fuzzy(name, jaro_winkler >= 0.85, within phone)"
+    assert rule[1] == pytest.approx(0.953, abs=0.001)
+    assert {field.column: field.agreement for field in found.steps[1].fields} == {
+        "email": "missing",
+        "name": "alike",
+        "phone": "equal",
+        "born": "missing",
+    }
+
+
+def test_values_are_shown_only_when_asked_for(resolved: Any) -> None:
+    for text in (str, repr, identity.Explanation._repr_html_):
+        hidden = text(identity.explain(resolved, INTO, a=("shop", 1), b=("shop", 3)))
+        assert "secret" not in hidden
+        assert "Kate" not in hidden
+        assert "Kate" in text(identity.explain(resolved, INTO, a=("shop", 1), b=("shop", 3), show_values=True))
+
+
+def test_a_veto_is_named_where_it_keeps_two_records_apart(resolved: Any) -> None:
+    found = identity.explain(resolved, INTO, a=("shop", 3), b=("shop", 4))
+    assert not found.same
+    assert "veto(born" in str(found)
+    assert found.summary.startswith("two persons")
+
+
+def test_two_records_without_anything_in_common_are_two_persons(resolved: Any) -> None:
+    found = identity.explain(resolved, INTO, a=("shop", 1), b=("market", "x"))
+    assert (found.same, found.summary) == (False, "two persons")
+    assert found.steps[0].reasons == "no rule matches"
+
+
+def test_a_deleted_record_and_the_same_record_twice_are_explained_too(resolved: Any) -> None:
+    resolve(resolved, "b", shop=[{**PEOPLE[0], "_operation": "delete"}], rules=RULES)
+    assert identity.explain(resolved, INTO, a=("shop", 1), b=("shop", 2)).summary == "shop 1 deleted"
+    assert identity.explain(resolved, INTO, a=("shop", 2), b=("shop", 2)).summary == "the same record"
+
+
+def test_a_probabilistic_link_tells_what_each_field_says(lake: Any) -> None:
+    people = [{"user_id": n, "name": f"name {n % 60}", "born": f"19{n % 60:02}", "city": str(n % 60 % 7)} for n in range(100)]
+    people[60]["city"] = "moved"
+    fields = [identity.compare(name, levels=()) for name in ("name", "born", "city")]
+    rules = identity.Rules(match=[identity.probabilistic(compare=fields, block=["name", "born"], at_least=0.6)])
+    rules = identity.train(lk.from_frame(lake, people, run_id="t"), rules=rules)
+    resolve(lake, "a", shop=people, rules=rules)
+    found = identity.explain(lake, INTO, a=("shop", 0), b=("shop", 60))
+    assert found.same
+    assert found.steps[0].rules[0][0] == "probabilistic"
+    bits = {field.column: field.bits for field in found.steps[0].fields}
+    assert bits["name"] is not None
+    assert bits["name"] > 3
+    assert bits["city"] is not None
+    assert bits["city"] < 0 < found.steps[0].rules[0][1]
+
+
+@pytest.mark.parametrize("record", [("shop", 9), ("shopp", 1), ("shop", "1 OR 1=1"), ("shop", "'")])
+def test_an_unknown_record_is_an_error(resolved: Any, record: tuple[str, object]) -> None:
+    with pytest.raises(lk.errors.ConfigError, match="no record"):
+        identity.explain(resolved, INTO, a=record, b=("shop", 1))
+
+
+def test_only_identities_can_be_explained(resolved: Any) -> None:
+    with pytest.raises(lk.errors.ConfigError, match="holds no identities"):
+        identity.explain(resolved, f"{INTO}__records", a=("shop", 1), b=("shop", 2))

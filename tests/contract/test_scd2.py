@@ -1,0 +1,221 @@
+"""merge_scd2 on a lake: history in one commit, whatever the order; full feeds; new columns; members; deletes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+import lakekit as lk
+from lakekit.errors import ConfigError, ContractError, GuardError, SchemaError
+from lakekit.gold.keys import hash63
+from tests.contract.helpers import foreign, frame, snapshots
+
+DIM = "gold.dim_people"
+DAY = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def at(day: int) -> datetime:
+    return DAY + timedelta(days=day)
+
+
+def event(number: int, day: int, name: str | None, operation: str = "upsert", **more: Any) -> dict[str, Any]:
+    return {"id": number, "name": name, "at": at(day), "_operation": operation, **more}
+
+
+def put(lake: Any, run: str, *events: dict[str, Any], **options: Any) -> lk.Commit:
+    return lk.merge_scd2(frame(lake, run, *events), into=DIM, key="id", effective_at="at", **options)
+
+
+def full(lake: Any, day: int, *members: dict[str, Any], run: str = "", **options: Any) -> lk.Commit:
+    batch = frame(lake, run or f"day {day}", *members)
+    return lk.merge_scd2(batch, into=DIM, key="id", feed="full", observed_at=at(day), **options)
+
+
+def history(lake: Any, *columns: str) -> list[tuple[Any, ...]]:
+    """(id, name, first day, last day, more columns) of each version, special members left out."""
+    rows = [row for row in lk.read(lake, DIM).to_arrow().to_pylist() if row["id"] is not None]
+
+    def day(instant: datetime | None) -> int | None:
+        return None if instant is None else (instant - DAY).days
+
+    found = [(row["id"], row["name"], day(row["valid_from"]), day(row["valid_to"]), *(row[name] for name in columns)) for row in rows]
+    return sorted(found, key=lambda row: (row[0], row[2]))
+
+
+def test_a_change_closes_a_version_and_opens_the_next_in_one_snapshot(lake: Any) -> None:
+    put(lake, "a", event(1, 0, "Ada"), event(2, 0, "Bo"))
+    commit = put(lake, "b", event(1, 5, "Ada L."))
+    assert history(lake) == [(1, "Ada", 0, 5), (1, "Ada L.", 5, None), (2, "Bo", 0, None)]
+    assert (commit.inserted, commit.updated, snapshots(lake, DIM)) == (1, 1, 2)
+
+
+def test_every_order_and_batching_of_events_gives_one_history(lake: Any) -> None:
+    events = [event(1, 0, "a"), event(1, 3, "b"), event(1, 5, None, "delete"), event(1, 7, "b")]
+    for number, order in enumerate(permutations(events)):
+        table = f"gold.dim_{number}"
+        for step, one in enumerate(order):
+            lk.merge_scd2(frame(lake, f"{step}", one), into=table, key="id", effective_at="at")
+        rows = lk.read(lake, table).to_arrow().sort_by("valid_from").to_pylist()
+        assert [(row["name"], row["valid_from"], row["valid_to"]) for row in rows] == [
+            ("a", at(0), at(3)),
+            ("b", at(3), at(5)),
+            ("b", at(7), None),
+        ]
+        if number == 5:
+            break
+
+
+def test_the_same_events_under_another_run_change_nothing_and_make_no_snapshot(lake: Any) -> None:
+    events = [event(1, 0, "a"), event(1, 3, "b"), event(2, 1, "c"), event(2, 2, None, "delete")]
+    put(lake, "a", *events)
+    before = snapshots(lake, DIM)
+    commit = put(lake, "b", *events)
+    assert not commit.committed
+    assert snapshots(lake, DIM) == before
+
+
+def test_a_late_event_splits_the_version_it_falls_into(lake: Any) -> None:
+    put(lake, "a", event(1, 0, "a"), event(1, 9, "c"))
+    put(lake, "b", event(1, 4, "b"))
+    assert history(lake) == [(1, "a", 0, 4), (1, "b", 4, 9), (1, "c", 9, None)]
+
+
+def test_type1_overwrites_all_versions_and_untracked_only_the_open_one(lake: Any) -> None:
+    put(lake, "a", event(1, 0, "a", born=1900, visits=1), track="name", type1="born")
+    put(lake, "b", event(1, 3, "b", born=1900, visits=2), track="name", type1="born")
+    put(lake, "c", event(1, 5, "b", born=1901, visits=3), track="name", type1="born")
+    assert history(lake, "born", "visits") == [(1, "a", 0, 3, 1901, 1), (1, "b", 3, None, 1901, 3)]
+
+
+def test_the_deletes_of_a_dimension_close_are_ignored_or_open_a_version(lake: Any) -> None:
+    expected = {"close": [("a", True)], "ignore": [("a", True)], "new_record": [("a", False), ("a", True)], "hard": []}
+    for mode, versions in expected.items():
+        table = f"gold.{mode}"
+        for run, one in (("a", event(1, 0, "a")), ("b", event(1, 2, None, "delete"))):
+            lk.merge_scd2(frame(lake, run, one), into=table, key="id", effective_at="at", deletes=lk.Deletes(mode))  # type: ignore[arg-type]
+        rows = lk.read(lake, table).to_arrow().sort_by("valid_from").to_pylist()
+        expected_rows = [("a", False)] if mode == "close" else versions
+        assert [(row["name"], row["is_current"]) for row in rows] == expected_rows, mode
+
+
+def test_rows_without_key_or_instant_are_rejected_in_full(lake: Any) -> None:
+    nowhen = {**event(2, 0, "b"), "at": None}
+    commit = put(lake, "a", event(1, 0, "a"), {**event(1, 0, "x"), "id": None}, nowhen)
+    assert (commit.read, commit.rejected) == (3, 2)
+    rejected = lk.read(lake, f"{DIM}__rejects").to_arrow().to_pylist()
+    assert sorted(row["_reason"] for row in rejected) == ["null_effective_at", "null_key"]
+
+
+def test_surrogate_keys_are_hashes_and_special_members_are_there_from_the_first_run(lake: Any) -> None:
+    put(lake, "a", event(1, 0, "a"), event(1, 3, "b"), surrogate_key="person_key")
+    rows = {row["person_key"]: row for row in lk.read(lake, DIM).to_arrow().to_pylist()}
+    first, later = hash63([1], ["BIGINT"]), hash63([1, at(3)], ["BIGINT", "TIMESTAMP"])
+    assert set(rows) == {-1, -2, first, later}
+    assert rows[-1]["name"] == "Unknown"
+
+
+def test_other_options_than_the_dimension_was_made_with_are_refused(lake: Any) -> None:
+    put(lake, "a", event(1, 0, "a"), surrogate_key="person_key")
+    with pytest.raises(ConfigError, match="person_key"):
+        put(lake, "b", event(1, 1, "b"), surrogate_key="user_key")
+    with pytest.raises(ConfigError, match="valid_to"):
+        put(lake, "b", event(1, 1, "b"), surrogate_key="person_key", valid_columns=("valid_from", "until"))
+
+
+# New columns.
+
+
+def test_a_new_column_is_adopted_by_the_open_version_and_tracked_from_then_on(lake: Any) -> None:
+    put(lake, "a", event(1, 0, "a"), event(2, 0, "b"), event(2, 1, "c"))
+    commit = put(lake, "b", event(1, 2, "a", city="Bonn"), event(2, 2, "c", city="Kiel"))
+    assert commit.columns_added == ("city",)
+    assert history(lake, "city") == [(1, "a", 0, None, "Bonn"), (2, "b", 0, 1, None), (2, "c", 1, None, "Kiel")]
+    put(lake, "c", event(1, 4, "a", city="Cologne"))
+    assert history(lake, "city")[:2] == [(1, "a", 0, 4, "Bonn"), (1, "a", 4, None, "Cologne")]
+
+
+def test_a_new_column_may_version_all_or_be_refused(lake: Any) -> None:
+    put(lake, "a", event(1, 0, "a"))
+    with pytest.raises(SchemaError, match="city"):
+        put(lake, "b", event(1, 2, "a", city="Bonn"), new_column="refuse")
+    assert "city" not in lk.read(lake, DIM).columns
+    put(lake, "b", event(1, 2, "a", city="Bonn"), new_column="version_all")
+    assert history(lake, "city") == [(1, "a", 0, 2, None), (1, "a", 2, None, "Bonn")]
+
+
+def test_a_rebuild_computes_history_anew_from_the_whole_log_and_refuses_a_part_of_it(lake: Any) -> None:
+    log = [event(1, 0, "a", city="Bonn"), event(1, 2, "a", city="Kiel")]
+    put(lake, "a", *({key: value for key, value in one.items() if key != "city"} for one in log))
+    assert history(lake) == [(1, "a", 0, None)]
+    lk.append(frame(lake, "log", *log), into="bronze.people")
+    with pytest.raises(ConfigError, match="every event"):
+        put(lake, "b", log[1], new_column="rebuild")
+    lk.merge_scd2(lk.read(lake, "bronze.people"), into=DIM, key="id", effective_at="at", new_column="rebuild")
+    assert history(lake, "city") == [(1, "a", 0, 2, "Bonn"), (1, "a", 2, None, "Kiel")]
+
+
+# Full feeds.
+
+
+def test_a_full_feed_opens_closes_and_leaves_alone(lake: Any) -> None:
+    force = lk.Deletes("close", max_fraction=0.5)
+    full(lake, 0, {"id": 1, "name": "a"}, {"id": 2, "name": "b"}, {"id": 3, "name": "c"})
+    full(lake, 1, {"id": 1, "name": "a"}, {"id": 2, "name": "B"}, deletes=force)
+    assert history(lake) == [(1, "a", 0, None), (2, "b", 0, 1), (2, "B", 1, None), (3, "c", 0, 1)]
+    full(lake, 2, {"id": 1, "name": "a"}, {"id": 2, "name": "B"}, {"id": 3, "name": "c"})
+    assert history(lake)[-2:] == [(3, "c", 0, 1), (3, "c", 2, None)]
+
+
+def test_a_feed_is_taken_once_an_unchanged_one_makes_no_snapshot_and_an_older_one_is_refused(lake: Any) -> None:
+    full(lake, 1, {"id": 1, "name": "a"})
+    before = snapshots(lake, DIM)
+    assert not full(lake, 1, {"id": 1, "name": "something else"}, run="again").committed
+    assert not full(lake, 2, {"id": 1, "name": "a"}).committed
+    assert snapshots(lake, DIM) == before
+    with pytest.raises(ContractError, match="taken already"):
+        full(lake, 1, {"id": 1, "name": "x"}, run="late")
+    assert history(lake) == [(1, "a", 1, None)]
+
+
+def test_a_full_feed_that_lacks_too_much_is_refused_and_writes_nothing(lake: Any) -> None:
+    full(lake, 0, *({"id": number, "name": "a"} for number in range(10)))
+    with pytest.raises(GuardError, match="2 of 10"):
+        full(lake, 1, *({"id": number, "name": "a"} for number in range(8)))
+    with pytest.raises(GuardError):
+        lk.merge_scd2(frame(lake, "empty", {"id": None, "name": None}), into=DIM, key="id", feed="full", observed_at=at(1))
+    assert len(history(lake)) == 10
+    full(lake, 1, *({"id": number, "name": "a"} for number in range(8)), run="forced", deletes=lk.Deletes("close", force=True))
+    assert sum(row[3] is None for row in history(lake)) == 8
+
+
+def test_a_scope_limits_which_members_can_be_found_missing(lake: Any) -> None:
+    people = [{"id": 1, "name": "a", "country": "DE"}, {"id": 2, "name": "b", "country": "FR"}]
+    full(lake, 0, *people)
+    german = lk.Deletes("close", scope="country = 'DE'", max_fraction=1)
+    full(lake, 1, {"id": 3, "name": "c", "country": "DE"}, deletes=german)
+    assert history(lake) == [(1, "a", 0, 1), (2, "b", 0, None), (3, "c", 1, None)]
+
+
+def test_a_full_feed_with_a_time_of_its_own_uses_it(lake: Any) -> None:
+    options = {"effective_at": "updated_at"}
+    full(lake, 10, {"id": 1, "name": "a", "updated_at": at(2)}, **options)
+    full(lake, 20, {"id": 1, "name": "b", "updated_at": at(12)}, **options)
+    assert history(lake) == [(1, "a", 2, 12), (1, "b", 12, None)]
+
+
+def test_two_rows_of_one_member_in_a_full_feed_count_as_duplicates_and_do_not_toggle(lake: Any) -> None:
+    commit = full(lake, 0, {"id": 1, "name": "a"}, {"id": 1, "name": "b"})
+    assert commit.duplicates == 1
+    assert not full(lake, 1, {"id": 1, "name": "b"}, {"id": 1, "name": "a"}).committed
+
+
+def test_dry_run_counts_and_writes_nothing(lake: Any) -> None:
+    put(lake, "a", event(1, 0, "a"))
+    before = foreign(lake, DIM).metadata
+    commit = put(lake, "b", event(1, 1, "b", city="Bonn"), event(2, 1, None, "delete"), dry_run=True)
+    assert (commit.inserted, commit.updated, commit.committed) == (1, 1, False)
+    assert foreign(lake, DIM).metadata == before
+    assert lake.tables() == [DIM]

@@ -1,0 +1,113 @@
+"""Rules: checked when they are made, written as JSON and read again, equal when they mean the same."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import pytest
+
+from lakekit import identity
+from lakekit.errors import ConfigError
+from lakekit.identity import Model, Rules, compare, exact, fuzzy, probabilistic, veto
+
+FULL = Rules(
+    match=[
+        exact("email", max_shared=5),
+        exact("last_name", "birth_date"),
+        fuzzy("full_name", at_least=0.92, within="phone"),
+        attrs.evolve(
+            probabilistic(compare=[compare("first_name"), compare("city", levels=())], block=["birth_date", ("first_name", "city")]),
+            model=Model(-12.5, ((5.0, 3.0, 0.5, -2.0), (3.0, -1.0))),
+        ),
+    ],
+    veto=[veto("full_name", below=0.7, unless="email"), veto("birth_date")],
+    max_members=50,
+)
+
+
+def test_rules_are_written_as_json_and_read_again() -> None:
+    assert Rules.from_dict(json.loads(json.dumps(FULL.to_dict()))) == FULL
+
+
+def test_rules_survive_pickling_and_hash() -> None:
+    assert pickle.loads(pickle.dumps(FULL)) == FULL
+    assert len({FULL, Rules.from_dict(FULL.to_dict())}) == 1
+
+
+def test_the_fingerprint_is_part_of_the_format() -> None:
+    assert Rules(match=[exact("email")]).fingerprint == "086773a2e50c5777"
+
+
+def test_the_fingerprint_tells_rules_apart_and_numbers_not_by_how_they_are_written() -> None:
+    assert Rules(match=[fuzzy("a", at_least=1, within="b")]).fingerprint == Rules(match=[fuzzy("a", at_least=1.0, within="b")]).fingerprint
+    different = [
+        Rules(match=[exact("a")]),
+        Rules(match=[exact("b")]),
+        Rules(match=[exact("a", "b")]),
+        Rules(match=[exact("a", max_shared=9)]),
+        Rules(match=[exact("a")], veto=[veto("b")]),
+        Rules(match=[exact("a")], max_members=9),
+        Rules(match=[fuzzy("a", at_least=0.5, within="b")]),
+        Rules(match=[fuzzy("a", at_least=0.5, within="b", scorer="osa")]),
+    ]
+    assert len({rules.fingerprint for rules in different}) == len(different)
+
+
+def test_columns_and_blocks_are_listed_once() -> None:
+    assert FULL.columns == ("email", "last_name", "birth_date", "full_name", "phone", "first_name", "city")
+    assert len(FULL.blocks) == 5
+    assert len(Rules(match=[exact("phone"), fuzzy("name", at_least=0.9, within="phone")]).blocks) == 1
+
+
+MISTAKES: dict[str, Callable[[], Any]] = {
+    "no rule": lambda: Rules(match=[]),
+    "something else than a rule": lambda: Rules(match=["email"]),  # type: ignore[list-item]
+    "a veto among the matches": lambda: Rules(match=[veto("email")]),  # type: ignore[list-item]
+    "a match among the vetoes": lambda: Rules(match=[exact("email")], veto=[exact("email")]),  # type: ignore[list-item]
+    "a rule twice": lambda: Rules(match=[exact("email"), exact("email", max_shared=3)]),
+    "a person of one record": lambda: Rules(match=[exact("email")], max_members=1),
+    "no column": exact,
+    "a column twice": lambda: exact("email", "email"),
+    "an empty column": lambda: exact(""),
+    "a system column": lambda: exact("_source"),
+    "a column of the records table": lambda: exact("record_key"),
+    "a value that nobody may share": lambda: exact("email", max_shared=1),
+    "no column to compare": lambda: fuzzy("", at_least=0.9, within="phone"),
+    "nothing to look within": lambda: fuzzy("name", at_least=0.9, within=()),
+    "a likeness above one": lambda: fuzzy("name", at_least=92, within="phone"),
+    "a likeness of zero": lambda: fuzzy("name", at_least=0, within="phone"),
+    "a likeness in words": lambda: fuzzy("name", at_least="high", within="phone"),  # type: ignore[arg-type]
+    "an unknown scorer": lambda: fuzzy("name", at_least=0.9, within="phone", scorer="soundex"),  # type: ignore[arg-type]
+    "a veto below zero": lambda: veto("name", below=-1),
+    "an unknown scorer in a veto": lambda: veto("name", scorer="soundex"),  # type: ignore[arg-type]
+    "levels out of order": lambda: compare("name", levels=(0.8, 0.9)),
+    "a level twice": lambda: compare("name", levels=(0.9, 0.9)),
+    "no comparison": lambda: probabilistic(compare=[], block=["name"]),
+    "no block": lambda: probabilistic(compare=[compare("name")], block=[]),
+    "a certain probability": lambda: probabilistic(compare=[compare("name")], block=["name"], at_least=1.0),
+    "a model of other comparisons": lambda: attrs.evolve(
+        probabilistic(compare=[compare("name")], block=["name"]), model=Model(-5.0, ((1.0, -1.0),))
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_refused_when_the_rule_is_made(mistake: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        MISTAKES[mistake]()
+    assert error.value.place.startswith("identity.")
+
+
+def test_every_public_name_has_a_docstring_and_is_there() -> None:
+    for name in identity.__all__:
+        assert getattr(identity, name).__doc__
+    assert set(identity.__all__) <= set(dir(identity))
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="soundex"):
+        identity.soundex  # noqa: B018  # type: ignore[attr-defined]
