@@ -1,4 +1,4 @@
-# What people type. Needs Python and pip; `make test` also takes a JDK and Maven, and installs them where it may.
+# What people type. Needs Python and pip; `make test` also takes a JDK, Maven and PostgreSQL, and installs them where it may.
 PYTHON ?= python3
 VENV := .venv
 DEMO_VENV := .venv-demo
@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n $(WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-all lint format docs lock bench clean java
+.PHONY: help demo test test-fast test-all lint format docs lock bench clean servers
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,14 +17,14 @@ help:  ## This list
 demo: $(DEMO_VENV)/.installed  ## The shop example, from PostgreSQL to a star schema; Ctrl-C stops its servers too
 	$(DEMO_VENV)/bin/python examples/shop/shop.py
 
-test: $(VENV)/.installed java lint docs  ## What must pass before a merge: lint, docs, doctests, all tests but the slow ones
+test: $(VENV)/.installed servers lint docs  ## What must pass before a merge: lint, docs, doctests, all tests but the slow ones
 	$(PYTEST) $(PARALLEL) -m "not spark and not slow" --doctest-modules src tests
 	$(PYTEST) -m "spark and not slow"
 
 test-fast: $(VENV)/.installed  ## Unit tests and doctests: no servers, under a minute
 	$(PYTEST) $(PARALLEL) -m "not server and not spark and not slow" --hypothesis-profile=fast --doctest-modules src tests
 
-test-all: $(VENV)/.installed java lint docs  ## Everything, the slow tests too, and ten times the examples of the property tests
+test-all: $(VENV)/.installed servers lint docs  ## Everything, the slow tests too, and ten times the examples of the property tests
 	$(PYTEST) $(PARALLEL) -m "not spark" --hypothesis-profile=thorough --doctest-modules src tests
 	$(PYTEST) -m spark --hypothesis-profile=thorough
 
@@ -71,10 +71,19 @@ define install
 	@touch $@
 endef
 
-java:
-	@if ! command -v java >/dev/null || ! command -v mvn >/dev/null; then \
-	  if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
-	    echo "The tests on Spark and Kafka need a JDK (17 or 21) and Maven: install them, or run 'make test-fast'." >&2; exit 1; \
-	  fi; \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends default-jdk-headless maven; \
+# What the tests start. As root on Debian it installs what is missing, without a running server: each test process has its own.
+servers:
+	@missing=; \
+	command -v java >/dev/null || missing="$$missing default-jdk-headless"; \
+	command -v mvn >/dev/null || missing="$$missing maven"; \
+	root_on_debian=; if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then root_on_debian=yes; fi; \
+	if [ "$$root_on_debian" ] && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then missing="$$missing postgresql"; fi; \
+	if [ "$$missing" ] && [ ! "$$root_on_debian" ]; then \
+	  echo "The tests on Spark, Kafka and MongoDB need a JDK (17 or 21) and Maven: install them, or run 'make test-fast'." >&2; exit 1; \
+	fi; \
+	if [ "$$missing" ]; then \
+	  mkdir -p /etc/postgresql-common && touch /etc/postgresql-common/createcluster.conf; \
+	  grep -q '^create_main_cluster' /etc/postgresql-common/createcluster.conf || echo 'create_main_cluster = false' >>/etc/postgresql-common/createcluster.conf; \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; } || \
+	  { [ "$$missing" = " postgresql" ] && echo "Going on with the PostgreSQL that came by pip." >&2; }; \
 	fi

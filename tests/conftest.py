@@ -32,7 +32,7 @@ hypothesis.settings.load_profile("default")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--engine`` and ``--postgres-bin``."""
     parser.addoption("--engine", choices=("embedded", "spark", "connect"), default="embedded", help="what the fixture lake runs on")
-    parser.addoption("--postgres-bin", type=Path, default=None, help="the folder of initdb and postgres; default: pip's")
+    parser.addoption("--postgres-bin", type=Path, default=None, help="the folder of initdb and postgres; default: Debian's, else pip's")
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses by these marks
@@ -66,9 +66,9 @@ def lake(engine: Engine, request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 @pytest.fixture(scope="session")
 def postgres(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
     """A PostgreSQL server, one per test process. A test that stops or kills a server starts its own."""
-    from tests.servers.postgres import PostgresServer
+    from tests.servers.postgres import PostgresServer, debian_binaries
 
-    with PostgresServer(binaries=request.config.getoption("--postgres-bin")) as server:
+    with PostgresServer(binaries=request.config.getoption("--postgres-bin") or debian_binaries()) as server:
         yield server
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -13,9 +14,15 @@ from examples.shop.postgres import PostgresServer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["PostgresServer", "fresh_database"]
+__all__ = ["PostgresServer", "debian_binaries", "fresh_database"]
 
 _numbers = itertools.count(1)
+
+
+def debian_binaries() -> Path | None:
+    """The folder of the newest PostgreSQL that Debian's packages installed. None: there is none, and pip's has to do."""
+    found = Path("/usr/lib/postgresql").glob("*/bin")
+    return max((folder for folder in found if (folder / "initdb").exists()), key=lambda folder: float(folder.parent.name), default=None)
 
 
 def fresh_database(server: PostgresServer) -> Iterator[str]:

@@ -6,6 +6,7 @@ import datetime as dt
 from decimal import Decimal
 from typing import Any
 
+import psycopg
 import pyarrow as pa
 import pytest
 
@@ -36,7 +37,7 @@ CASES: list[tuple[str, str, pa.DataType, Any]] = [
     ("uuid", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'", pa.string(), "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
     ("json", """'{"b":1, "a":2}'""", pa.string(), '{"b":1, "a":2}'),
     ("jsonb", """'{"b":1, "a":2}'""", pa.string(), '{"a": 2, "b": 1}'),
-    ("xml", "'<a/>'", pa.string(), "<a/>"),
+    ("xml", "NULL", pa.string(), None),  # pip's PostgreSQL has the type, but no values of it: see below
     ("date", "'0001-01-01'", pa.date32(), dt.date(1, 1, 1)),
     ("time", "'10:11:12.5'", pa.time64("us"), dt.time(10, 11, 12, 500000)),
     ("timetz", "'10:11:12+02'", pa.string(), "10:11:12+02"),
@@ -89,6 +90,14 @@ def test_each_type_arrives_as_promised_and_null_stays_null(database: str) -> Non
         given, null = found.column(field.name).to_pylist()
         assert (str(given) if value == "nan" else given) == value, kind
         assert null is None, kind
+
+
+def test_xml_arrives_as_its_text(database: str) -> None:
+    try:
+        execute(database, "CREATE TABLE papers (id int, body xml)", "INSERT INTO papers VALUES (1, '<a/>')")
+    except psycopg.errors.FeatureNotSupported:
+        pytest.skip("this PostgreSQL was built without libxml, so it holds no XML")
+    assert read(shop(database).table("papers")).column("body") == ["<a/>"]
 
 
 @pytest.mark.parametrize(
