@@ -105,6 +105,13 @@ def test_a_soft_delete_keeps_the_row_and_marks_it(lake: Any) -> None:
     assert deleted_at is not None
 
 
+def test_a_delete_that_says_nothing_but_the_key_keeps_what_the_row_said(lake: Any) -> None:
+    put(lake, "a", person(1, "Ada", 1), person(2, "Bo", 1))
+    assert put(lake, "b", gone(1, 2), {**person(2, "Bo at last", 2), "_operation": "delete"}).deleted == 2
+    assert stored(lake, TABLE, "id", "name", "at") == [(1, "Ada", 2), (2, "Bo at last", 2)]
+    assert put(lake, "c", gone(1, 2), gone(2, 2)).unchanged == 2
+
+
 def test_a_soft_deleted_row_lives_again_with_a_later_upsert_but_not_with_an_earlier_one(lake: Any) -> None:
     put(lake, "a", person(1, "Ada", 1))
     put(lake, "b", gone(1, 5))

@@ -6,6 +6,8 @@
 | ``lk_plain(value, 'TYPE')`` | the same text without its tag, as people read it: ``42``; NULL where the value is NULL |
 | ``lk_hash63(text)`` | a number from 0 to 2**63 - 1: the first 8 bytes of the MD5 of the text, without the sign bit |
 | ``lk_collect(value, position)`` | the values of a group as an array, in order of position (unique within the group) |
+| ``lk_to_json(struct)`` | a struct as a JSON object, without the fields that are NULL; NULLs stay in lists |
+| ``lk_in_json(struct)`` | the same for a struct in a list, inside what ``lk_to_json`` is given |
 | ``lk_from_json(text, 'STRUCT<…>')`` | a JSON object as a struct; NULL for what doesn't fit |
 | ``lk_json_text(text, 'name')`` | one field of a JSON object as text; NULL where it is null or absent |
 
@@ -57,6 +59,11 @@ _COLLECTS: Final[Mapping[str, str]] = {
     # Spark's collect_list knows no order; sort pairs instead. Positions are unique, so the values are never compared.
     "spark": "TRANSFORM(ARRAY_SORT(COLLECT_LIST(STRUCT({p} AS p, {v} AS v))), x -> x.v)",
 }
+_JSONS: Final[Mapping[str, Mapping[str, str]]] = {
+    # A merge patch drops what is NULL in objects, but does not look into lists.
+    "duckdb": {"lk_to_json": "JSON_MERGE_PATCH('{{}}', TO_JSON({v}))", "lk_in_json": "JSON_MERGE_PATCH('{{}}', TO_JSON({v}))"},
+    "spark": {"lk_to_json": "TO_JSON({v})", "lk_in_json": "{v}"},
+}
 
 
 def family(type_: str, *, place: str = "lk_text()") -> Family:
@@ -102,6 +109,8 @@ def expand(expression: exp.Expr, dialect: str) -> exp.Expr:
             return _fill(_TEXTS[family(arguments[1].name)], "databricks", v=one_deep(arguments[0]))
         if name == "lk_hash63":
             return _fill(_HASHES[engine], engine, v=one_deep(arguments[0]))
+        if name in _JSONS[engine]:
+            return _fill(_JSONS[engine][name], engine, v=one_deep(arguments[0]))
         if name == "lk_from_json":
             return exp.Anonymous(this="FROM_JSON", expressions=[one_deep(arguments[0]), _json_schema(arguments[1].name, engine)])
         if name == "lk_json_text":

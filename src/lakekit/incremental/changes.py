@@ -12,16 +12,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import attrs
 
 from lakekit import columns as system
 from lakekit.bookmark import WRITE_ID, Position
 from lakekit.engines.plan import Node, Query, Scan, Snapshot, TableState
-from lakekit.engines.types import ident
+from lakekit.engines.types import ident, sql_type
 from lakekit.errors import BookmarkLostError
 from lakekit.incremental import contract
+from lakekit.names import companion
+
+if TYPE_CHECKING:
+    from lakekit.lake import Lake
 
 log = logging.getLogger(__name__)
 
@@ -133,6 +137,27 @@ def _difference(state: TableState, head: int, base: int, between: Sequence[Snaps
     return Query(
         f"SELECT {ordered} FROM changed UNION ALL SELECT {ordered} FROM vanished",
         {"changed": as_changes(state, changed), "vanished": vanished},
+    )
+
+
+def with_buried(lake: Lake, state: TableState, living: Node) -> Node:
+    """Changed rows, and the keys of hard deletes as deletes: with old snapshots go the files that would show what has vanished."""
+    buried = lake.find(companion(state.name, "deleted"))
+    key = contract.key(state)
+    if buried is None or not key:
+        return living
+    known = {*buried.schema.names}
+    columns = {
+        field.name: f"CAST({f'd.{ident(field.name)}' if field.name in known else 'NULL'} AS {sql_type(field.type)})"
+        for field in state.schema
+    }
+    columns[system.OPERATION] = f"'{system.DELETE}'"
+    names = changes_columns(state)
+    same = " AND ".join(f"n.{ident(name)} <=> d.{ident(name)}" for name in key)
+    return Query(
+        f"SELECT {', '.join(map(ident, names))} FROM living UNION ALL "
+        f"SELECT {', '.join(f'{columns[name]} AS {ident(name)}' for name in names)} FROM buried d LEFT ANTI JOIN now n ON {same}",
+        {"living": living, "buried": Scan(buried, buried.head), "now": Scan(state, state.head)},
     )
 
 

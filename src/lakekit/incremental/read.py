@@ -122,7 +122,8 @@ def consume(lake: Lake, table: TableName, into: TableName, *, place: str) -> Rea
     start = stored.positions.get(name)
     found = changes.since(state, start)
     spans = {} if found.end is None else {name: Span(start, found.end)}
-    return Reading(state, target, found.node, start, Bookmark(spans, epoch=stored.epoch, superset=found.superset))
+    node = changes.with_buried(lake, state, found.node) if found.superset else found.node
+    return Reading(state, target, node, start, Bookmark(spans, epoch=stored.epoch, superset=found.superset))
 
 
 def from_frame(lake: Lake, frame: object, *, run_id: str, now: datetime | None = None) -> Batch:

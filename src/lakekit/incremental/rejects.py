@@ -33,7 +33,7 @@ SCHEMA: Final = pa.schema(
         pa.field(RULE, pa.string()),  # the rule that failed: `email`
         pa.field(REASON, pa.string()),  # why, as a code: `not_an_email`
         pa.field("_origin", pa.string()),  # the upstream the row was read from
-        pa.field("_row", pa.string()),  # the whole row, as JSON (bytes in base64); where there is a payload, lakekit's columns only
+        pa.field("_row", pa.string()),  # the row as JSON (bytes in base64, no NULLs); where there is a payload, lakekit's columns only
         pa.field(PAYLOAD, pa.binary()),  # the bytes that could not be read; NULL: the row is in _row
         pa.field(system.SOURCE, pa.string()),
         pa.field(system.SOURCE_TIMESTAMP, pa.timestamp("us", tz="UTC")),
@@ -70,12 +70,17 @@ def gather(session: Session, into: Identifier, rejects: Rejects) -> Frame:
 
 
 def _json(fields: Sequence[pa.Field[Any]]) -> str:
-    """SQL for a row as JSON. Bytes are base64, floats text: the engines have no common form for the first, JSON none for NaN."""
-    return f"to_json(named_struct({', '.join(f'{literal(field.name)}, {_printable(ident(field.name), field.type)}' for field in fields)}))"
+    """SQL for a row as JSON. Bytes are base64, floats text: the engines have no common form for the first, JSON none for NaN.
+
+    NULLs are left out: a column that came later must not make another row of one that was rejected before.
+    """
+    return (
+        f"lk_to_json(named_struct({', '.join(f'{literal(field.name)}, {_printable(ident(field.name), field.type)}' for field in fields)}))"
+    )
 
 
 def _printable(value: str, kind: pa.DataType) -> str:
-    return _converted(value, kind, binary="base64({})", floating="CAST({} AS STRING)")
+    return _converted(value, kind, binary="base64({})", floating="CAST({} AS STRING)", listed="lk_in_json({})")
 
 
 def printed(kind: pa.DataType) -> pa.DataType:
@@ -91,21 +96,23 @@ def printed(kind: pa.DataType) -> pa.DataType:
 
 def parsed(value: str, kind: pa.DataType) -> str:
     """SQL that turns a value read out of the JSON back into what it was."""
-    return _converted(value, kind, binary="unbase64({})", floating="{}")
+    return _converted(value, kind, binary="unbase64({})", floating="{}", listed="{}")
 
 
-def _converted(value: str, kind: pa.DataType, *, binary: str, floating: str, depth: int = 0) -> str:
-    """SQL that converts bytes and floats at any depth of a value."""
+def _converted(value: str, kind: pa.DataType, *, binary: str, floating: str, listed: str, depth: int = 0) -> str:
+    """SQL that converts bytes, floats and structs in lists, at any depth of a value."""
     if pa.types.is_binary(kind):
         return binary.format(value)
     if pa.types.is_floating(kind):
         return floating.format(value)
     if pa.types.is_list(kind):
-        inside = _converted(f"x{depth}", kind.value_type, binary=binary, floating=floating, depth=depth + 1)
+        inside = _converted(f"x{depth}", kind.value_type, binary=binary, floating=floating, listed=listed, depth=depth + 1)
+        if pa.types.is_struct(kind.value_type):
+            inside = listed.format(inside)
         return value if inside == f"x{depth}" else f"transform({value}, x{depth} -> {inside})"
     if pa.types.is_struct(kind):
         parts = {
-            field.name: _converted(f"{value}.{ident(field.name)}", field.type, binary=binary, floating=floating, depth=depth)
+            field.name: _converted(f"{value}.{ident(field.name)}", field.type, binary=binary, floating=floating, listed=listed, depth=depth)
             for field in cast("Any", kind)
         }
         if any(part != f"{value}.{ident(name)}" for name, part in parts.items()):

@@ -80,10 +80,14 @@ def _changed(side: Side, bookmark: Bookmark) -> Node | None:
     """The rows of a side that changed in the bookmark's span. None: nobody can tell, so all may have."""
     span = bookmark.spans[upstream(side)]
     try:
-        return changes.since(side.state, span.start).node
+        found = changes.since(side.state, span.start)
     except BookmarkLostError:
         log.warning("%s: was rolled back behind what was looked up in it; every row is looked up again", side.state.label)
         return None
+    if found.superset:  # what vanished since can't be told any more
+        log.warning("%s: the snapshot looked up in last has expired; every row is looked up again", side.state.label)
+        return None
+    return found.node
 
 
 def recompute(session: Session, state: TableState, batch: Batch, bookmark: Bookmark, *, key: Sequence[str], busy: Node) -> Frame | None:

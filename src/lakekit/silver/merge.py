@@ -50,7 +50,7 @@ def merge(
 
     Several rows of one key reduce to the last. A row older than the stored one never wins, so batches may come in any order. Rows are
     compared null-safe and by structure; those that change nothing are not written, and a batch that changes nothing makes no snapshot.
-    A column that the batch lacks keeps its stored value, and is NULL in new rows.
+    A column that the batch lacks keeps its stored value, and is NULL in new rows; so do all columns of a row deleted by its key alone.
 
     Args:
         batch: The rows.
@@ -187,7 +187,7 @@ def reduce(session: Session, batch: Batch, into: Identifier, spec: Spec) -> Work
     nulls = Query(f"SELECT *, 'key' AS _rule, 'null_key' AS _reason FROM batch WHERE {missing}", {"batch": rows})
     names = [name for name in batch.columns if name != system.WRITE_ID]
     inner = (
-        f"SELECT {', '.join(ident(name) for name in names)}, coalesce({spec.delete_when}, false) AS _is_delete, "
+        f"SELECT {', '.join(ident(name) for name in names)}, {_kind_of_delete(names, spec)}, "
         f"{nth(batch.columns, spec.key, spec.order)} AS _nth, count(*) OVER (PARTITION BY {', '.join(map(ident, spec.key))}) AS _of FROM batch WHERE NOT ({missing})"
     )
     staged = session.stage(Query(f"SELECT * EXCEPT (_nth) FROM ({inner}) WHERE _nth = 1", {"batch": rows}))
@@ -201,6 +201,18 @@ def reduce(session: Session, batch: Batch, into: Identifier, spec: Spec) -> Work
     figures = Commit(table=".".join(into), read=read + rejected, duplicates=read - found["n"], rejected=rejected)
     bounds = {name: (found[f"min_{index}"], found[f"max_{index}"]) for index, name in enumerate(spec.key)}
     return Work(staged, found["n"], bounds, tuple(bad), figures)
+
+
+def _kind_of_delete(names: Sequence[str], spec: Spec) -> str:
+    """Whether a row is a delete, and whether a bare one, which says nothing but its key: change capture and hard deletes give such ones."""
+    is_delete = f"coalesce({spec.delete_when}, false)"
+    nothing = [f"{ident(name)} IS NULL" for name in _says(names, spec)]
+    return f"{is_delete} AS _is_delete, {' AND '.join([is_delete, *nothing])} AS _is_bare"
+
+
+def _says(names: Sequence[str], spec: Spec) -> list[str]:
+    """The columns of a row that say what it is, other than which and when."""
+    return [name for name in names if not system.is_system(name) and name not in spec.key and name not in spec.order]
 
 
 @attrs.frozen(eq=False)
@@ -222,7 +234,7 @@ def classify(session: Session, state: TableState, work: Work, spec: Spec, write_
     if dead is not None:
         inputs["dead"] = dead
         buried = f"LEFT JOIN dead d ON {' AND '.join(f's.{ident(name)} <=> d.{ident(name)}' for name in spec.key)}"
-    columns = ", ".join(f"{_column(name, incoming, write_id)} AS {ident(name)}" for name in stored)
+    columns = ", ".join(f"{_column(name, incoming, spec, write_id)} AS {ident(name)}" for name in stored)
     text = f"SELECT {columns}, {_class(incoming, stored, spec, buried=dead is not None)} AS _class FROM incoming s LEFT JOIN (SELECT *, true AS _there FROM stored) t ON {on} {buried}"
     classified = session.stage(Query(text, inputs))
     counts = {
@@ -256,21 +268,28 @@ def _rows(session: Session, node: Node) -> list[dict[str, Any]]:
     return [row for batch in session.rows(node) for row in batch.to_pylist()]
 
 
-def _column(name: str, incoming: Sequence[str], write_id: int) -> str:
-    """The value a written row has in one column."""
+def _column(name: str, incoming: Sequence[str], spec: Spec, write_id: int) -> str:
+    """The value a written row has in one column. A row deleted by its key alone keeps what was stored."""
     if name == system.WRITE_ID:
         return f"CAST({write_id} AS BIGINT)"
     if name == system.DELETED_AT:
         instants = [f"s.{ident(column)}" for column in (system.SOURCE_TIMESTAMP, system.INGESTION_TIMESTAMP) if column in incoming]
         instants.append("CAST('1970-01-01T00:00:00Z' AS TIMESTAMP)")
         return f"CASE WHEN s._is_delete THEN coalesce({', '.join(instants)}) END"
-    return f"s.{ident(name)}" if name in incoming else f"t.{ident(name)}"
+    if name not in incoming:
+        return f"t.{ident(name)}"
+    if _says([name], spec):
+        return f"CASE WHEN s._is_bare THEN t.{ident(name)} ELSE s.{ident(name)} END"
+    return f"s.{ident(name)}"
 
 
 def _class(incoming: Sequence[str], stored: Sequence[str], spec: Spec, *, buried: bool) -> str:
     """SQL that says what becomes of each incoming row."""
     compared = [name for name in incoming if name in stored and name not in _RUN and name not in spec.key]
-    same = " AND ".join([f"s.{ident(name)} <=> t.{ident(name)}" for name in compared] or ["true"])
+    says = _says(compared, spec)
+    same = " AND ".join(
+        [f"({'s._is_bare OR ' if name in says else ''}s.{ident(name)} <=> t.{ident(name)})" for name in compared] or ["true"]
+    )
     alive = f"(t.`{system.DELETED_AT}` IS NULL)" if system.DELETED_AT in stored else "true"
     order = [name for name in spec.order if name in incoming and name in stored]
     age = newer(order, "s", "t")
@@ -299,7 +318,10 @@ def _note_deleted(lake: Lake, session: Session, into: Identifier, work: Work, sp
     table = companion(into, "deleted")
     noted = [*spec.key, *(name for name in spec.order if name not in spec.key)]
     deleted = session.stage(
-        Query(f"SELECT {', '.join(map(ident, noted))}, false AS _is_delete, 1 AS _of FROM staged WHERE _is_delete", {"staged": work.staged})
+        Query(
+            f"SELECT {', '.join(map(ident, noted))}, false AS _is_delete, false AS _is_bare, 1 AS _of FROM staged WHERE _is_delete",
+            {"staged": work.staged},
+        )
     )
     size = count(session, deleted)
     known = lake.find(table)
