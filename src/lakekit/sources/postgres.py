@@ -261,14 +261,14 @@ class PostgresTable:
         known = postgres_watermark.Mark.from_details(position)
         if known.system is not None and relation.system is not None and known.system != relation.system:
             logger.warning(
-                "%s: this is another server or database than the one read before. Everything is read again, and what is there already is"
-                " left out. If both are meant, tell them apart with Postgres(name=).",
+                "%s: this is another server or database than the one read before. Everything is read again; a merge leaves alone what it"
+                " holds already. If both are meant, tell them apart with Postgres(name=).",
                 self.place,
             )
             return fresh
         if (known.cursor, known.type) != (self.cursor, kind):
             logger.warning(
-                "%s: the cursor was %s (%s). Everything is read again, and what is there already is left out.",
+                "%s: the cursor was %s (%s). Everything is read again; a merge leaves alone what it holds already.",
                 self.place,
                 known.cursor,
                 known.type,
