@@ -78,10 +78,9 @@ class MongoMarket:
 class FileMarket:
     """The same documents as JSON lines, one file an hour, for machines without Java and MongoDB."""
 
-    name = "an export of JSON lines (no MONGO_URI, and no Java for the stand-in)"
-
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, why: str) -> None:
         """Make the folder."""
+        self.name = f"an export of JSON lines (no MONGO_URI, and {why})"
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         buyer = pa.struct([(name, pa.string()) for name in ("id", "name", "email", "phone")])
@@ -112,14 +111,19 @@ def open_market(folder: Path) -> Iterator[Market]:
             market = MongoMarket(uri, "MongoDB at MONGO_URI")
             stack.callback(market.close)
             yield market
-        elif shutil.which("java") and shutil.which("mvn"):
+        elif not (shutil.which("java") and shutil.which("mvn")):
+            yield FileMarket(folder / "market", "no Java with Maven for the stand-in")
+        else:
             from tests.servers.mongo import MongoServer
 
-            market = MongoMarket(stack.enter_context(MongoServer()).uri, "a stand-in for MongoDB (mongo-java-server)")
+            try:
+                server = stack.enter_context(MongoServer())
+            except RuntimeError as error:
+                yield FileMarket(folder / "market", f"the stand-in did not start: {str(error).splitlines()[0]}")
+                return
+            market = MongoMarket(server.uri, "a stand-in for MongoDB (mongo-java-server)")
             stack.callback(market.close)
             yield market
-        else:
-            yield FileMarket(folder / "market")
 
 
 @attrs.frozen
