@@ -115,8 +115,7 @@ def _steady(value: Any) -> Any:
     return "server's clock" if isinstance(value, datetime) and value > SERVER_CLOCK else value
 
 
-@pytest.mark.slow  # minutes on a busy machine
-@pytest.mark.parametrize("kills", [30])
+@pytest.mark.parametrize("kills", [6, pytest.param(30, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_the_whole_chain_ends_as_an_undisturbed_one(kills: int, shop: Shop, tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")  # noqa: T201 -- shown when the test fails
