@@ -85,7 +85,9 @@ def arrive(folder: str, dsn: str, broker: str, memory_limit: str) -> Site:
         importlib.import_module(name)
     lake = lk.connect(Path(folder) / "lake", memory_limit=memory_limit, spill_directory=folder)
     events = sources.Kafka(broker, name="web").topic(TOPIC, schema=EVENTS)
-    return Site(lake, shop.Systems(sources.Postgres(dsn, name="shop"), FileMarket(Path(folder) / "market", "files are enough here").orders, events))
+    return Site(
+        lake, shop.Systems(sources.Postgres(dsn, name="shop"), FileMarket(Path(folder) / "market", "files are enough here").orders, events)
+    )
 
 
 def ingest(site: Site, *, source: str) -> int:

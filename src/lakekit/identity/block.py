@@ -66,7 +66,8 @@ def pairs(run: Run, keys: Table, of_records: News, of_keys: News) -> Pairs:
 
     A record counts as changed, too, when one of its values has become shared by too many records, or no longer is.
     """
-    if of_records.everything or of_keys.everything:
+    everything = of_records.everything or of_keys.everything
+    if everything:
         dirty = run.query("SELECT DISTINCT record_id FROM live", live=keys.live)
     else:
         dirty = run.query(
@@ -78,19 +79,22 @@ def pairs(run: Run, keys: Table, of_records: News, of_keys: News) -> Pairs:
     mine = Query(
         "SELECT DISTINCT k.key FROM live k LEFT SEMI JOIN dirty d ON d.record_id = k.record_id", {"live": keys.live, "dirty": dirty}
     )
+    touched = (
+        keys.live
+        if everything
+        else Query("SELECT k.* FROM live k LEFT SEMI JOIN mine m ON m.key = k.key", {"live": keys.live, "mine": mine})
+    )
+    # By block, too: a key is one block's, and a grouping by more columns spills, where an aggregate over text does not.
     shared = run.query(
-        f"SELECT *, {_cap(run.rules)} AS cap FROM (SELECT k.key, min(k.block) AS block, count(*) AS n FROM live k "
-        "LEFT SEMI JOIN mine m ON m.key = k.key GROUP BY k.key HAVING count(*) > 1)",
-        live=keys.live,
-        mine=mine,
+        f"SELECT *, {_cap(run.rules)} AS cap FROM (SELECT key, block, count(*) AS n FROM touched GROUP BY key, block HAVING count(*) > 1)",
+        touched=touched,
     )
-    members = run.query(
-        "SELECT k.key, k.record_id, k.block, d.record_id IS NOT NULL AS dirty FROM live k JOIN shared s ON s.key = k.key "
-        "LEFT JOIN dirty d ON d.record_id = k.record_id WHERE s.n <= s.cap",
-        live=keys.live,
-        shared=shared,
-        dirty=dirty,
-    )
+    within = "SELECT k.key, k.record_id, k.block, {dirty} AS dirty FROM live k JOIN shared s ON s.key = k.key {join} WHERE s.n <= s.cap"
+    if everything:
+        members = run.query(within.format(dirty="true", join=""), live=keys.live, shared=shared)
+    else:
+        join = "LEFT JOIN dirty d ON d.record_id = k.record_id"
+        members = run.query(within.format(dirty="d.record_id IS NOT NULL", join=join), live=keys.live, shared=shared, dirty=dirty)
     rows = run.query(
         "SELECT a.record_id AS left_id, b.record_id AS right_id, a.block FROM members a JOIN members b ON a.key = b.key "
         "WHERE a.record_id < b.record_id AND (a.dirty OR b.dirty)",
