@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from tests.servers.kafka import KafkaServer
     from tests.servers.postgres import PostgresServer
+    from tests.servers.spark import Server
 
 Engine = Literal["embedded", "spark", "connect"]
 
@@ -45,6 +46,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("server")
         if item.path.is_relative_to(HERE / "integration" / "spark") or (spark_lake and "engine" in fixtures):
             item.add_marker("spark")
+            # A classic session leaves the sockets that carried its results to the garbage collector (pyspark 4.1).
+            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
 
 
 @pytest.fixture
@@ -56,11 +59,23 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 @pytest.fixture
 def lake(engine: Engine, request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """A new, empty lake on the engine under test."""
-    if engine != "embedded":
-        return request.getfixturevalue("spark_lake")
     import lakekit
 
-    return lakekit.connect(tmp_path / "lake")
+    if engine == "embedded":
+        return lakekit.connect(tmp_path / "lake")
+    server: Server = request.getfixturevalue("spark_server")
+    spark, catalog = server.new_catalog("classic" if engine == "spark" else "connect", tmp_path / "lake")
+    return lakekit.connect(spark, catalog=catalog)
+
+
+@pytest.fixture(scope="session")
+def spark_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Spark, started once for all tests; it ends with this process."""
+    pytest.importorskip("pyspark", reason="pip install 'lakekit[spark]'")
+    from tests.servers.spark import running
+
+    with running(tmp_path_factory.mktemp("spark")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

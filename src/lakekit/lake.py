@@ -56,6 +56,34 @@ class Lake:
         return [names.text(found) for found in self.engine.tables()]
 
 
+def _engine(
+    target: object, catalog: str | None, *, create_namespaces: bool, memory_limit: str, spill_directory: str | Path | None
+) -> tuple[Engine, str]:
+    """The engine that works on a target, and the name of its catalog."""
+    if type(target).__module__.startswith("pyspark."):
+        from lakekit.engines.spark.tables import SparkEngine
+
+        if SparkEngine.takes(target):
+            spark = SparkEngine.of(target, catalog, create_namespaces=create_namespaces)
+            return spark, spark.catalog
+    from lakekit.engines.embedded.catalog import EmbeddedEngine
+    from lakekit.engines.embedded.session import Settings
+
+    settings = Settings(memory_limit=memory_limit, spill_directory=None if spill_directory is None else str(spill_directory))
+    if isinstance(target, str | Path):
+        embedded = EmbeddedEngine.at(Path(target), settings=settings, create_namespaces=create_namespaces)
+    elif EmbeddedEngine.takes(target):
+        embedded = EmbeddedEngine(target, settings=settings, create_namespaces=create_namespaces)
+    else:
+        raise ConfigError(
+            "connect()",
+            "expected a folder, a pyiceberg catalog or a SparkSession",
+            got=type(target).__name__,
+            hint='connect("lake/"), connect(load_catalog("prod")), or connect(spark, catalog="lake").',
+        )
+    return embedded, catalog or embedded.catalog.name
+
+
 def connect(
     target: object,
     *,
@@ -66,19 +94,22 @@ def connect(
     memory_limit: str = "2GB",
     spill_directory: str | Path | None = None,
 ) -> Lake:
-    """Open a lake: a folder, or any pyiceberg catalog.
+    """Open a lake: a folder, any pyiceberg catalog, or a catalog of a Spark session.
 
     Args:
-        target: A folder (an SQLite catalog beside a warehouse of Parquet files; made if missing), or a pyiceberg ``Catalog``.
-        catalog: The name under which three-part table names know the catalog. Default: its own.
+        target: A folder (an SQLite catalog beside a warehouse of Parquet files; made if missing), a pyiceberg ``Catalog``, or a
+            ``SparkSession``: classic, Connect or Databricks, with Iceberg.
+        catalog: The name under which three-part table names know the catalog. Default: its own. On Spark, which catalog of the session;
+            default: the current one.
         aliases: More such names: ``{"main": "lake"}`` lets ``main.silver.users`` mean ``silver.users``.
         time_zone: What naive datetimes given as arguments mean (an IANA name).
         create_namespaces: Whether a write makes a missing namespace.
-        memory_limit: What DuckDB may hold in memory before it spills to disk.
-        spill_directory: Where it spills. Default: the system's temporary folder.
+        memory_limit: What DuckDB may hold in memory before it spills to disk. Not for Spark.
+        spill_directory: Where it spills. Not for Spark. Default: the system's temporary folder.
 
     Raises:
-        ConfigError: The target is something else, the folder can't be made, or the time zone is unknown.
+        ConfigError: The target is something else, the folder can't be made, the time zone is unknown, or the session lacks Iceberg or the
+            catalog: the hint says which line to add.
 
     >>> import tempfile
     >>> lake = connect(tempfile.mkdtemp())
@@ -91,22 +122,7 @@ def connect(
         raise ConfigError(
             "connect(time_zone=)", "unknown time zone", got=repr(time_zone), hint="write an IANA name like 'Europe/Berlin'."
         ) from None
-    from lakekit.engines.embedded.catalog import EmbeddedEngine
-    from lakekit.engines.embedded.session import Settings
-
-    settings = Settings(memory_limit=memory_limit, spill_directory=None if spill_directory is None else str(spill_directory))
-    if isinstance(target, str | Path):
-        engine = EmbeddedEngine.at(Path(target), settings=settings, create_namespaces=create_namespaces)
-    elif EmbeddedEngine.takes(target):
-        engine = EmbeddedEngine(target, settings=settings, create_namespaces=create_namespaces)
-    else:
-        raise ConfigError(
-            "connect()",
-            "expected a folder or a pyiceberg catalog",
-            got=type(target).__name__,
-            hint='connect("lake/"), or connect(load_catalog("prod")).',
-        )
-    own = catalog or engine.catalog.name
+    engine, own = _engine(target, catalog, create_namespaces=create_namespaces, memory_limit=memory_limit, spill_directory=spill_directory)
     known = {own, *(alias for alias, name in (aliases or {}).items() if name == own)}
     if unknown := sorted(alias for alias, name in (aliases or {}).items() if name != own):
         raise ConfigError("connect(aliases=)", f"expected aliases of the catalog {own!r}", got=", ".join(map(repr, unknown)))

@@ -14,6 +14,10 @@ import lakekit as lk
 
 def foreign(lake: Any, name: str) -> Table:
     """The table as another tool opens it: pyiceberg alone."""
+    if lake.engine.name == "spark":
+        from tests.servers.spark import CATALOGS
+
+        return CATALOGS[lake.engine.catalog].load_table(tuple(name.split(".")))
     return lake.engine.catalog.load_table(tuple(name.split(".")))
 
 

@@ -1,12 +1,13 @@
-"""Arrow batches brought into a table's columns and types."""
+"""Arrow: out of whatever frames people hold, and brought into a table's columns and types."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
 
-from lakekit.errors import SchemaError
+from lakekit.errors import ConfigError, SchemaError
 
 
 def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -45,3 +46,26 @@ def _cast(column: pa.Array[Any], kind: pa.DataType) -> pa.Array[Any]:
     if isinstance(kind, pa.BaseExtensionType):
         return pa.ExtensionArray.from_storage(kind, column.cast(kind.storage_type))
     return column.cast(kind)
+
+
+def to_arrow(data: object) -> pa.Table:
+    """Arrow out of whatever people hold: Arrow itself, pandas, Polars, DuckDB, or rows as dictionaries."""
+    if isinstance(data, pa.Table):
+        return data
+    if isinstance(data, pa.RecordBatch):
+        return pa.Table.from_batches([data])
+    if isinstance(data, pa.RecordBatchReader):
+        return data.read_all()
+    if isinstance(data, list):
+        return pa.Table.from_pylist(data)
+    if type(data).__module__.startswith("pandas."):
+        return pa.Table.from_pandas(data, preserve_index=False)  # type: ignore[arg-type]
+    for method in ("to_arrow_table", "to_arrow", "toArrow"):
+        convert: Callable[[], pa.Table] | None = getattr(data, method, None)
+        if callable(convert):
+            return convert()
+    if hasattr(data, "__arrow_c_stream__"):
+        return pa.table(data)  # type: ignore[arg-type]
+    raise ConfigError(
+        "from_frame()", "expected an Arrow, pandas, Polars or DuckDB frame, or a list of dictionaries", got=type(data).__name__
+    )

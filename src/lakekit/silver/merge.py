@@ -294,7 +294,7 @@ def _class(incoming: Sequence[str], stored: Sequence[str], spec: Spec, *, buried
     order = [name for name in spec.order if name in incoming and name in stored]
     age = newer(order, "s", "t")
     business = [name for name in incoming if name in stored and not system.is_system(name)]
-    wins_tie = f"CASE WHEN s._is_delete <> NOT {alive} THEN s._is_delete ELSE {digest(business, prefix='s.')} > {digest(business, prefix='t.')} END"
+    wins_tie = f"CASE WHEN s._is_delete <> (NOT {alive}) THEN s._is_delete ELSE {digest(business, prefix='s.')} > {digest(business, prefix='t.')} END"
     if not order:  # nothing says which row is later: what comes now is
         wins_tie = "true"
     cases = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +17,15 @@ from pyiceberg.exceptions import (
     TableAlreadyExistsError,
     ValidationError,
 )
-from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from lakekit.engines import layout
+from lakekit.engines.arrow import to_arrow
 from lakekit.engines.embedded import commit as commits
-from lakekit.engines.embedded import layout
 from lakekit.engines.embedded.session import DuckSession, Settings
-from lakekit.engines.plan import Frame, Snapshot, TableState
+from lakekit.engines.iceberg import state_of
+from lakekit.engines.plan import Frame, TableState
 from lakekit.engines.types import storable_schema
 from lakekit.errors import ConfigError, TableError, TableNotFoundError
 from lakekit.names import Identifier, text
@@ -76,7 +77,7 @@ class EmbeddedEngine:
                 got=type(error).__name__,
                 hint="drop it from the catalog and load it again, or restore its metadata file.",
             ) from None  # pyiceberg quotes the file
-        return self._state(table, loaded)
+        return state_of(table, loaded.metadata, loaded)
 
     def _nearby(self, table: Identifier) -> str:
         try:
@@ -87,31 +88,6 @@ class EmbeddedEngine:
             f"in {text(table[:-1])} there are: {', '.join(sorted(there))}."
             if there
             else f"write to it first, or create_table({text(table)!r}, …)."
-        )
-
-    def _state(self, name: Identifier, table: Table) -> TableState:
-        metadata = table.metadata
-        snapshots = {
-            found.snapshot_id: Snapshot(
-                id=found.snapshot_id,
-                parent=found.parent_snapshot_id,
-                sequence=found.sequence_number or 0,
-                committed_at=found.timestamp_ms,
-                operation=found.summary.operation.value if found.summary else "append",
-                summary=dict(found.summary.additional_properties) if found.summary else {},
-            )
-            for found in metadata.snapshots
-        }
-        current = table.current_snapshot()
-        schema = storable_schema(schema_to_pyarrow(table.schema(), include_field_ids=False))
-        return TableState(
-            name=name,
-            uuid=str(metadata.table_uuid),
-            schema=schema,
-            properties=dict(metadata.properties),
-            snapshots=snapshots,
-            head=current.snapshot_id if current else None,
-            native=table,
         )
 
     def tables(self) -> list[Identifier]:
@@ -148,7 +124,7 @@ class EmbeddedEngine:
                 got=repr(text(table[:-1])),
                 hint="create it, or connect(create_namespaces=True).",
             ) from None
-        return self._state(table, made)
+        return state_of(table, made.metadata, made)
 
     def _make_namespace(self, namespace: Identifier) -> None:
         for depth in range(1, len(namespace) + 1):
@@ -193,26 +169,3 @@ def _sqlite_catalog(folder: Path) -> SqlCatalog:
             if not attempt:
                 raise
     raise AssertionError
-
-
-def to_arrow(data: object) -> pa.Table:
-    """Arrow out of whatever people hold: Arrow itself, pandas, Polars, DuckDB, or rows as dictionaries."""
-    if isinstance(data, pa.Table):
-        return data
-    if isinstance(data, pa.RecordBatch):
-        return pa.Table.from_batches([data])
-    if isinstance(data, pa.RecordBatchReader):
-        return data.read_all()
-    if isinstance(data, list):
-        return pa.Table.from_pylist(data)
-    if type(data).__module__.startswith("pandas."):
-        return pa.Table.from_pandas(data, preserve_index=False)  # type: ignore[arg-type]
-    for method in ("to_arrow_table", "to_arrow", "toArrow"):
-        convert: Callable[[], pa.Table] | None = getattr(data, method, None)
-        if callable(convert):
-            return convert()
-    if hasattr(data, "__arrow_c_stream__"):
-        return pa.table(data)  # type: ignore[arg-type]
-    raise ConfigError(
-        "from_frame()", "expected an Arrow, pandas, Polars or DuckDB frame, or a list of dictionaries", got=type(data).__name__
-    )

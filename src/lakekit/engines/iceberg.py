@@ -1,0 +1,46 @@
+"""A table's state, read off Iceberg's own metadata."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+
+from lakekit.engines.plan import Snapshot, TableState
+from lakekit.engines.types import storable_schema
+from lakekit.names import Identifier
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyiceberg.schema import Schema
+    from pyiceberg.table.metadata import TableMetadata
+
+
+def state_of(name: Identifier, metadata: TableMetadata, native: Any) -> TableState:
+    """The state that a table's metadata describes."""
+    snapshots = {
+        found.snapshot_id: Snapshot(
+            id=found.snapshot_id,
+            parent=found.parent_snapshot_id,
+            sequence=found.sequence_number or 0,
+            committed_at=found.timestamp_ms,
+            operation=found.summary.operation.value if found.summary else "append",
+            summary=dict(found.summary.additional_properties) if found.summary else {},
+        )
+        for found in metadata.snapshots
+    }
+    current = metadata.current_snapshot()
+    return TableState(
+        name=name,
+        uuid=str(metadata.table_uuid),
+        schema=arrow_schema(metadata.schema()),
+        properties=dict(metadata.properties),
+        snapshots=snapshots,
+        head=current.snapshot_id if current else None,
+        native=native,
+    )
+
+
+def arrow_schema(schema: Schema) -> pa.Schema:
+    """An Iceberg schema in Arrow's types."""
+    return storable_schema(schema_to_pyarrow(schema, include_field_ids=False))

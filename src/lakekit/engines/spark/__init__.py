@@ -1,0 +1,1 @@
+"""The Spark engine: the user's own session, classic, Connect or Databricks. Nothing else in lakekit names pyspark."""

@@ -1,0 +1,211 @@
+"""One commit attempt on Spark: rows and bookmark on a branch of its own, then main moves to it, if main is where it was.
+
+Spark has no commit that asserts the parent snapshot. A branch made at the snapshot whose bookmark was read, and a fast-forward of main,
+are one: the move is refused unless main is an ancestor of the branch. See ``docs/explanation/spark-carriers.md``.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from lakekit import bookmark as marks
+from lakekit.engines.plan import Frame, TableState
+from lakekit.engines.protocol import BookmarkWriter, Landed
+from lakekit.engines.spark import dialect, failures
+from lakekit.engines.types import ident
+from lakekit.errors import CommitConflictError, QueryError
+
+if TYPE_CHECKING:
+    from pyiceberg.table.metadata import TableMetadata
+    from pyspark.sql import DataFrame
+
+    from lakekit.engines.spark.session import SparkWork
+    from lakekit.engines.spark.tables import SparkTable
+
+log = logging.getLogger(__name__)
+
+_SNAPSHOT_PROPERTY: Final = "spark.sql.iceberg.snapshot-property."
+_BRANCH_ATTEMPTS: Final = 5
+
+
+@attrs.frozen(eq=False)
+class PreparedRows:
+    """Rows that are computed, and held by the executors; the commit writes them.
+
+    Attributes:
+        inserts: How many of them are new.
+        changes: How many replace or remove a stored row.
+        on: What stored rows are found by. Empty: all rows are new.
+    """
+
+    work: SparkWork
+    state: TableState
+    frame: Frame
+    inserts: int
+    changes: int
+    on: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """How many rows are written."""
+        return self.inserts + self.changes
+
+    @property
+    def rebasable(self) -> bool:
+        """Whether they are still right on top of a newer snapshot."""
+        return not self.on
+
+    def discard(self) -> None:
+        """Nothing was written yet."""
+
+    def commit(self, state: TableState, *, bookmark: BookmarkWriter, summary: Mapping[str, str]) -> Landed:
+        """Make the rows part of the table, on top of exactly the snapshot in ``state``.
+
+        Raises:
+            CommitConflictError: The table has moved on. Nothing was committed.
+        """
+        table: SparkTable = state.native
+        sequence = max((found.sequence for found in state.snapshots.values()), default=0) + 1
+        carried = {**summary, marks.BOOKMARK: bookmark(snapshot=None, sequence=sequence)}
+        with dialect.settings(self.work.spark):
+            now = self._first(table, carried) if state.head is None else self._on_branch(table, state.head, carried)
+        head = now.branch or now.metadata.current_snapshot_id
+        landed = None if head is None else now.metadata.snapshot_by_id(head)
+        if landed is None or landed.summary is None:
+            raise CommitConflictError(state.label, "the commit's outcome was unknown, and it did not land", hint="run it again.")
+        mirror = bookmark(snapshot=landed.snapshot_id, sequence=landed.sequence_number or sequence)
+        self._mirror(table, mirror)
+        figures = landed.summary.additional_properties
+        return Landed(
+            landed.snapshot_id,
+            landed.sequence_number or sequence,
+            landed.timestamp_ms,
+            files=int(figures.get("added-data-files", 0)),
+            size=int(figures.get("added-files-size", 0)),
+        )
+
+    def _first(self, table: SparkTable, carried: Mapping[str, str]) -> Outcome:
+        """The first snapshot. There is none to name as the parent, so the write asserts that no file was ever added."""
+        rows = self._new_rows()
+        writer = rows.writeTo(table.path).option("isolation-level", "serializable")
+        for name, value in carried.items():
+            writer = writer.option(f"snapshot-property.{name}", value)
+        try:
+            writer.overwrite(functions(self.work.spark).lit(True))
+        except failures.kinds() as error:
+            raise self._told(error, "is being written by another run") from None
+        return Outcome(table.reload().metadata, None)
+
+    def _on_branch(self, table: SparkTable, base: int, carried: Mapping[str, str]) -> Outcome:
+        branch = f"lakekit_{secrets.token_hex(8)}"
+        self._statement(f"ALTER TABLE {table.path} CREATE BRANCH {branch} AS OF VERSION {base}")
+        try:
+            self._write(f"{table.path}.branch_{branch}", carried)
+            call = f"CALL {ident(table.catalog)}.system.fast_forward({dialect.text(table.inner)}, 'main', {dialect.text(branch)})"
+            try:
+                self._statement(call)
+            except CommitConflictError:
+                raise
+            except Exception:
+                if not _reached_main(table.reload(), branch):  # whether it landed is unknown otherwise
+                    raise
+            metadata = table.reload().metadata
+            return Outcome(metadata, metadata.refs[branch].snapshot_id)
+        finally:
+            try:
+                self._statement(f"ALTER TABLE {table.path} DROP BRANCH {branch}")
+            except Exception:
+                log.warning("%s: could not drop branch %s", self.state.label, branch, exc_info=True)
+
+    def _write(self, path: str, carried: Mapping[str, str]) -> None:
+        spark = self.work.spark
+        if not self.changes:
+            writer = self._new_rows().writeTo(path)
+            for name, value in carried.items():
+                writer = writer.option(f"snapshot-property.{name}", value)
+            self._told_if_refused(writer.append)
+            return
+        statement = self._merge(path)
+        with dialect.settings(spark, {f"{_SNAPSHOT_PROPERTY}{name}": value for name, value in carried.items()}):
+            self._told_if_refused(lambda: spark.sql(statement, changes=self.frame.native).collect())
+
+    def _merge(self, path: str) -> str:
+        names = [name for name in self.state.schema.names if name in self.frame.schema.names]
+        same = " AND ".join(f"t.{ident(name)} <=> s.{ident(name)}" for name in self.on)
+        changed = ", ".join(f"t.{ident(name)} = s.{ident(name)}" for name in names)
+        listed, values = ", ".join(map(ident, names)), ", ".join(f"s.{ident(name)}" for name in names)
+        # A new row never replaces a stored one, whatever their keys: groups are written by removing all rows and adding all.
+        statement = (
+            f"MERGE INTO {path} t USING LK_CHANGES s ON s._change <> 'insert' AND {same} "
+            f"WHEN MATCHED AND s._change = 'delete' THEN DELETE WHEN MATCHED THEN UPDATE SET {changed} "
+            f"WHEN NOT MATCHED AND s._change = 'insert' THEN INSERT ({listed}) VALUES ({values})"
+        )
+        return statement.replace("{", "{{").replace("}", "}}").replace("LK_CHANGES", "{changes}", 1)
+
+    def _new_rows(self) -> DataFrame:
+        names = [ident(name) for name in self.state.schema.names if name in self.frame.schema.names]
+        return self.frame.native.select(*names)
+
+    def _mirror(self, table: SparkTable, text: str) -> None:
+        """Note the bookmark where it outlives its snapshot. The next write does it again where this one can't."""
+        try:
+            self._statement(f"ALTER TABLE {table.path} SET TBLPROPERTIES ({dialect.text(marks.BOOKMARK)} = {dialect.text(text)})")
+        except Exception:
+            log.warning("%s: could not mirror the bookmark", self.state.label, exc_info=True)
+
+    def _statement(self, words: str) -> None:
+        """A statement on the table, again where another one came between: Iceberg does not retry those on branches."""
+        for attempt in range(_BRANCH_ATTEMPTS):
+            try:
+                self.work.spark.sql(words).collect()
+            except failures.kinds() as error:
+                if attempt + 1 < _BRANCH_ATTEMPTS and failures.says(error, ("CommitFailedException",)):
+                    continue
+                raise self._told(error, "has moved on") from None
+            return
+
+    def _told_if_refused(self, write: Callable[[], object]) -> None:
+        try:
+            write()
+        except failures.kinds() as error:
+            raise self._told(error, "has moved on") from None
+
+    def _told(self, error: Exception, problem: str) -> Exception:
+        if failures.is_conflict(error):
+            return CommitConflictError(self.state.label, problem, hint="run it again.")
+        if failures.is_unparsed(error):
+            return QueryError(
+                self.state.label,
+                "the session doesn't know Iceberg's statements",
+                hint='set "spark.sql.extensions" to "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions".',
+            )
+        return failures.explain(error)
+
+
+@attrs.frozen
+class Outcome:
+    """A table after a commit, and the snapshot that is the commit's. None: the current one."""
+
+    metadata: TableMetadata
+    branch: int | None
+
+
+def _reached_main(table: SparkTable, branch: str) -> bool:
+    found = table.metadata.refs.get(branch)
+    return found is not None and table.metadata.current_snapshot_id == found.snapshot_id
+
+
+def functions(spark: object) -> Any:
+    """The functions that make columns for this session: ``pyspark.sql.functions`` follows one switch of the process."""
+    if type(spark).__module__.startswith("pyspark.sql.connect"):
+        from pyspark.sql.connect import functions as connect_functions
+
+        return connect_functions
+    from pyspark.sql import functions as classic_functions
+
+    return classic_functions

@@ -1,0 +1,95 @@
+"""Spark's errors, told apart by what they say: which of its classes comes depends on session and statement."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final
+
+from lakekit.errors import LakekitError, QueryError, SchemaError
+
+_CONVERSIONS: Final = ("CAST_INVALID_INPUT", "CAST_OVERFLOW", "ARITHMETIC_OVERFLOW", "NUMERIC_VALUE_OUT_OF_RANGE", "INVALID_FRACTION")
+_MOVED_ON: Final = (
+    "is not an ancestor",  # of fast_forward
+    "CommitFailedException",
+    "ValidationException",
+    "Found conflicting files",
+)
+_ABSENT: Final = ("TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND", "NoSuchTableException", "NoSuchNamespaceException")
+_THERE: Final = ("TABLE_OR_VIEW_ALREADY_EXISTS", "TABLE_ALREADY_EXISTS", "AlreadyExistsException", "already exists")
+_UNPARSED: Final = ("PARSE_SYNTAX_ERROR",)
+
+
+def kinds() -> tuple[type[Exception], ...]:
+    """What Spark raises: Py4J's error, its own, or that of the connection."""
+    from pyspark.errors import PySparkException
+
+    found: list[type[Exception]] = [PySparkException]
+    try:
+        from py4j.protocol import Py4JError
+
+        found.append(Py4JError)
+    except ImportError:  # the client of Connect alone
+        pass
+    try:
+        import grpc
+
+        found.append(grpc.RpcError)
+    except ImportError:
+        pass
+    return tuple(found)
+
+
+def says(error: BaseException, words: tuple[str, ...]) -> bool:
+    """Whether an error's text has one of these words."""
+    shown = str(error)
+    return any(word in shown for word in words)
+
+
+def is_absent(error: BaseException) -> bool:
+    """Whether a table or namespace isn't there."""
+    return says(error, _ABSENT)
+
+
+def is_there(error: BaseException) -> bool:
+    """Whether something is there already."""
+    return says(error, _THERE)
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether a commit was refused because the table has moved on."""
+    return says(error, _MOVED_ON)
+
+
+def is_unparsed(error: BaseException) -> bool:
+    """Whether the session doesn't know a statement of Iceberg's."""
+    return says(error, _UNPARSED)
+
+
+@contextmanager
+def explained() -> Generator[None]:
+    """Turn Spark's errors into lakekit's, without the values that they quote."""
+    try:
+        yield
+    except LakekitError:
+        raise
+    except kinds() as error:
+        raise explain(error) from None
+
+
+def explain(error: Exception) -> LakekitError:
+    """Lakekit's error for one of Spark's while it computes."""
+    if says(error, _CONVERSIONS):
+        found = next(word for word in _CONVERSIONS if word in str(error))
+        return SchemaError("query", "a value can't be converted", got=found, hint="use clean(), or TRY_CAST.")
+    return QueryError("query", "can't be evaluated", got=first_line(error))
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line: its class in Spark, or its first line, without quoted values."""
+    shown = str(error).strip().splitlines() or [type(error).__name__]
+    condition = re.search(r"\[([A-Z][A-Z0-9_.]+)\]", str(error))
+    line = next((text for text in shown if not text.startswith(("An error occurred", "(org.apache.spark"))), shown[0])
+    plain = re.sub(r"'[^']*'", "'…'", line)[:200]
+    return f"{condition[1]}: {plain}" if condition and condition[1] not in plain else plain

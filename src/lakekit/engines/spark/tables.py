@@ -1,0 +1,276 @@
+"""Tables of one of the session's catalogs, for the Spark engine."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+import pyarrow as pa
+from pyiceberg.table.metadata import TableMetadata, TableMetadataUtil
+from pyiceberg.transforms import BucketTransform, IdentityTransform, TruncateTransform
+
+from lakekit.engines import layout
+from lakekit.engines.arrow import to_arrow
+from lakekit.engines.iceberg import state_of
+from lakekit.engines.plan import Frame, TableState
+from lakekit.engines.spark import dialect, failures
+from lakekit.engines.spark.scan import current_schema
+from lakekit.engines.spark.session import SparkWork
+from lakekit.engines.types import ident, sql_type, storable_schema
+from lakekit.errors import CommitConflictError, ConfigError, TableError, TableNotFoundError
+from lakekit.names import Identifier, text
+
+if TYPE_CHECKING:
+    from pyiceberg.partitioning import PartitionSpec
+    from pyspark.sql import SparkSession
+    from typing_extensions import TypeIs
+
+_OLDEST: Final = (3, 5)
+_RUNTIMES: Final = {"3.5": "3.5_2.12:1.12.0", "4.0": "4.0_2.13:1.11.0", "4.1": "4.1_2.13:1.12.0"}
+_GZIP: Final = b"\x1f\x8b"
+
+
+@attrs.frozen(eq=False)
+class SparkTable:
+    """A table as Spark names it, and its metadata.
+
+    Attributes:
+        catalog: The catalog's name.
+        path: The name in statements: catalog, namespace and table, quoted.
+        inner: The name inside its catalog, as procedures take it.
+        metadata: Iceberg's, as it stood when the table was loaded.
+    """
+
+    spark: SparkSession
+    catalog: str
+    path: str
+    inner: str
+    metadata: TableMetadata
+
+    def reload(self) -> SparkTable:
+        """The table as it stands now."""
+        return attrs.evolve(self, metadata=read_metadata(self.spark, self.path))
+
+
+def read_metadata(spark: SparkSession, path: str) -> TableMetadata:
+    """Iceberg's metadata of a table, as one file says it: never half of one commit and half of another."""
+    spark.sql(f"REFRESH TABLE {path}").collect()  # the session keeps tables: another program's commit shows only now
+    entries = spark.sql(f"SELECT file FROM {path}.metadata_log_entries").collect()
+    found = spark.read.format("binaryFile").load(entries[-1][0]).select("content").collect()
+    content = bytes(found[0][0])
+    return TableMetadataUtil.parse_raw((gzip.decompress(content) if content.startswith(_GZIP) else content).decode())
+
+
+class SparkEngine:
+    """A Spark session and one of its catalogs. Holds nothing else; what it sets in the session, it sets back."""
+
+    name = "spark"
+
+    def __init__(self, spark: SparkSession, catalog: str, *, create_namespaces: bool = True) -> None:
+        self.spark = spark
+        self.catalog = catalog
+        self.create_namespaces = create_namespaces
+
+    @staticmethod
+    def takes(target: object) -> TypeIs[SparkSession]:
+        """Whether the target is a session this engine can work in."""
+        return type(target).__module__.startswith("pyspark.sql.") and type(target).__name__ == "SparkSession"
+
+    @classmethod
+    def of(cls, spark: SparkSession, catalog: str | None, *, create_namespaces: bool) -> SparkEngine:
+        """The engine for a session, checked: Spark is new enough, and the catalog is one of Iceberg's.
+
+        Raises:
+            ConfigError: It is not; the hint says which line to add.
+        """
+        version = tuple(int(part) for part in spark.version.split(".")[:2])
+        if version < _OLDEST:
+            raise ConfigError("connect()", "expected Spark 3.5 or later", got=spark.version, hint="pip install 'lakekit[spark]'.")
+        name = catalog or str(spark.catalog.currentCatalog())
+        try:
+            spark.sql(f"SHOW NAMESPACES IN {ident(name)}").collect()
+        except failures.kinds() as error:
+            raise _no_catalog(name, error, f"{version[0]}.{version[1]}") from None
+        return cls(spark, name, create_namespaces=create_namespaces)
+
+    def load(self, table: Identifier) -> TableState:
+        """The table as it stands now."""
+        path = self._path(table)
+        try:
+            if not self.spark.catalog.tableExists(path):  # asking for it would have pyspark print an error
+                raise TableNotFoundError(text(table), "there is no such table", hint=self._nearby(table))
+            metadata = read_metadata(self.spark, path)
+        except failures.kinds() as error:
+            raise TableError(
+                text(table),
+                "the catalog has it, but its metadata can't be read; it was left half created or half removed, or is no Iceberg table",
+                got=failures.first_line(error),
+                hint="drop it from the catalog and load it again, or restore its metadata file.",
+            ) from None
+        native = SparkTable(self.spark, self.catalog, path, ".".join(map(ident, table)), metadata)
+        return attrs.evolve(state_of(table, metadata, native), schema=current_schema(metadata))
+
+    def _path(self, table: Identifier) -> str:
+        return ".".join(map(ident, (self.catalog, *table)))
+
+    def _nearby(self, table: Identifier) -> str:
+        there = [text(found) for found in self._tables_in(table[:-1])]
+        return (
+            f"in {text(table[:-1])} there are: {', '.join(sorted(there))}."
+            if there
+            else f"write to it first, or create_table({text(table)!r}, …)."
+        )
+
+    def _tables_in(self, namespace: Identifier) -> list[Identifier]:
+        try:
+            rows = self.spark.sql(f"SHOW TABLES IN {self._path(namespace)}").collect()
+        except failures.kinds():
+            return []
+        return [(*namespace, row["tableName"]) for row in rows if not row["isTemporary"]]
+
+    def tables(self) -> list[Identifier]:
+        """All tables of the catalog."""
+        found: list[Identifier] = []
+        waiting: list[Identifier] = [()]
+        while waiting:
+            namespace = waiting.pop()
+            inside = self.spark.sql(f"SHOW NAMESPACES IN {self._path(namespace)}").collect()
+            waiting += [child for row in inside if (child := tuple(row[0].replace("`", "").split("."))) != namespace]
+            found += self._tables_in(namespace) if namespace else []
+        return sorted(set(found))
+
+    def create(
+        self, table: Identifier, schema: pa.Schema, *, partition_by: Sequence[str], sort_by: Sequence[str], properties: Mapping[str, str]
+    ) -> TableState:
+        """Make a table in Iceberg's format version 2, or load it where somebody else was quicker."""
+        dialect.refuse_time(schema, place=text(table))
+        iceberg = layout.iceberg_schema(schema)
+        spec, order = layout.partition_spec(iceberg, partition_by), layout.sort_order(iceberg, sort_by)
+        noted = {"format-version": "2", "write.parquet.compression-codec": "zstd", **properties}
+        path = self._path(table)
+        statement = f"CREATE TABLE {path} ({dialect.columns(schema)}) USING iceberg"
+        if partition_by:
+            statement += f" PARTITIONED BY ({_partitions(spec, schema)})"
+        statement += f" TBLPROPERTIES ({', '.join(f'{dialect.text(name)} = {dialect.text(value)}' for name, value in noted.items())})"
+        if self.create_namespaces:
+            for depth in range(1, len(table)):
+                self.spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {self._path(table[:depth])}").collect()
+        try:
+            self.spark.sql(statement).collect()
+        except failures.kinds() as error:
+            if failures.is_there(error):
+                return self.load(table)
+            if failures.is_absent(error):
+                raise TableError(
+                    text(table),
+                    "its namespace doesn't exist",
+                    got=repr(text(table[:-1])),
+                    hint="create it, or connect(create_namespaces=True).",
+                ) from None
+            raise failures.explain(error) from None
+        if sort_by:
+            words = ", ".join(
+                f"{ident(schema.names[field.source_id - 1])} {field.direction.name} NULLS {field.null_order.name.removeprefix('NULLS_')}"
+                for field in order.fields
+            )
+            self.spark.sql(f"ALTER TABLE {path} WRITE ORDERED BY {words}").collect()
+        return self.load(table)
+
+    def alter(self, state: TableState, *, add: Sequence[pa.Field[Any]], widen: Mapping[str, pa.DataType]) -> TableState:
+        """Add optional columns and widen others."""
+        dialect.refuse_time(pa.schema(add), place=state.label)
+        path = self._path(state.name)
+        statements: list[str] = []
+        if add:
+            statements.append(f"ALTER TABLE {path} ADD COLUMNS ({dialect.columns(pa.schema(add))})")
+        for name, kind in widen.items():
+            statements += [f"ALTER TABLE {path} {words}" for words in _widened((name,), state.schema.field(name).type, kind)]
+        for statement in statements:
+            try:
+                self.spark.sql(statement).collect()
+            except failures.kinds() as error:
+                if failures.is_conflict(error) or failures.says(error, ("FIELD_ALREADY_EXISTS", "FIELDS_ALREADY_EXISTS")):
+                    raise CommitConflictError(state.label, "somebody else changed the schema first", hint="run it again.") from None
+                raise failures.explain(error) from None
+        return self.load(state.name)
+
+    def set_properties(self, state: TableState, updates: Mapping[str, str], *, expect: Mapping[str, str | None]) -> None:
+        """Set table properties without a snapshot. Spark can't compare and swap: they are looked at just before."""
+        now = self.load(state.name)
+        if now.head != state.head or any(now.properties.get(name) != known for name, known in expect.items()):
+            raise CommitConflictError(state.label, "has moved on", hint="run it again.")
+        words = ", ".join(f"{dialect.text(name)} = {dialect.text(value)}" for name, value in updates.items())
+        self.spark.sql(f"ALTER TABLE {self._path(state.name)} SET TBLPROPERTIES ({words})").collect()
+
+    def reference(self, state: TableState, name: str) -> int | None:
+        """The snapshot a tag or branch names."""
+        found = state.native.metadata.refs.get(name)
+        return None if found is None else found.snapshot_id
+
+    def frame(self, data: object) -> Frame:
+        """Take a user's own frame, evaluated once."""
+        if type(data).__module__.startswith("pyspark.sql."):
+            frame: Any = data
+            held = frame.localCheckpoint(eager=True)
+            return Frame(dialect.arrow_schema(held.schema), held)
+        table = to_arrow(data)
+        schema = dialect.readable_schema(storable_schema(table.schema))
+        untyped = tuple(field.name for field in table.schema if pa.types.is_null(field.type))
+        return Frame(schema, table.cast(storable_schema(table.schema)), untyped)
+
+    def session(self) -> AbstractContextManager[SparkWork]:
+        """A place for one evaluation."""
+        return SparkWork(self.spark)
+
+
+def _no_catalog(name: str, error: Exception, version: str) -> ConfigError:
+    """The error for a catalog that isn't there, with the line to add."""
+    runtime = _RUNTIMES.get(version, _RUNTIMES["4.1"])
+    if failures.says(error, ("Cannot find catalog plugin class", "ClassNotFoundException", "PLUGIN_CLASS_NOT_FOUND")):
+        hint = f'add Iceberg\'s jar to the session: "spark.jars.packages" = "org.apache.iceberg:iceberg-spark-runtime-{runtime}".'
+        return ConfigError("connect()", "the session has no Iceberg", got=f"catalog {name!r}", hint=hint)
+    hint = f'name one of the session\'s, or add it: "spark.sql.catalog.{name}" = "org.apache.iceberg.spark.SparkCatalog", with its type.'
+    return ConfigError("connect(catalog=)", "expected a catalog of the session", got=repr(name), hint=hint)
+
+
+def _partitions(spec: PartitionSpec, schema: pa.Schema) -> str:
+    words: list[str] = []
+    for field in spec.fields:
+        column = ident(schema.names[field.source_id - 1])
+        if isinstance(field.transform, IdentityTransform):
+            words.append(column)
+        elif isinstance(field.transform, BucketTransform):
+            words.append(f"bucket({field.transform.num_buckets}, {column})")
+        elif isinstance(field.transform, TruncateTransform):
+            words.append(f"truncate({field.transform.width}, {column})")
+        else:
+            words.append(f"{field.transform}s({column})")
+    return ", ".join(words)
+
+
+def _widened(path: tuple[str, ...], old: pa.DataType, new: pa.DataType) -> list[str]:
+    """What follows ALTER TABLE to bring a column to a wider type: new fields, wider ones, at any depth."""
+    if old == new:
+        return []
+    if pa.types.is_struct(old) and pa.types.is_struct(new):
+        known: dict[str, pa.DataType] = {field.name: field.type for field in _fields(old)}
+        words: list[str] = []
+        for field in _fields(new):
+            inner = (*path, field.name)
+            if field.name in known:
+                words += _widened(inner, known[field.name], field.type)
+            else:
+                words.append(f"ADD COLUMN {'.'.join(map(ident, inner))} {sql_type(field.type)}")
+        return words
+    if pa.types.is_list(old) and pa.types.is_list(new):
+        return _widened((*path, "element"), old.value_type, new.value_type)
+    if pa.types.is_map(old) and pa.types.is_map(new):
+        return _widened((*path, "value"), old.item_type, new.item_type)
+    return [f"ALTER COLUMN {'.'.join(map(ident, path))} TYPE {sql_type(new)}"]
+
+
+def _fields(kind: Any) -> list[pa.Field[Any]]:
+    return list(kind)
