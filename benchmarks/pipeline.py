@@ -207,7 +207,7 @@ def main() -> None:
     )
     parser.add_argument("--sizes", type=int, nargs="+", help="several numbers of orders, compared side by side")
     parser.add_argument(
-        "--memory-limit", default="512MB", help="connect(memory_limit=): what DuckDB may hold before it spills (default: %(default)s)"
+        "--memory-limit", default="256MB", help="connect(memory_limit=): what DuckDB may hold before it spills (default: %(default)s)"
     )
     options = parser.parse_args()
     print(f"{measure.machine()}; memory_limit {options.memory_limit}\n", flush=True)
