@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from pyiceberg.catalog import Catalog
 from pyiceberg.io.pyarrow import _dataframe_to_data_files
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Operation, Summary
@@ -12,13 +14,23 @@ from pyiceberg.table.update.snapshot import _OverwriteFiles
 import lakekit as lk
 
 
-def foreign(lake: Any, name: str) -> Table:
-    """The table as another tool opens it: pyiceberg alone."""
+def catalog(lake: Any) -> Catalog:
+    """The lake's catalog as another tool opens it: pyiceberg alone."""
     if lake.engine.name == "spark":
         from tests.servers.spark import CATALOGS
 
-        return CATALOGS[lake.engine.catalog].load_table(tuple(name.split(".")))
-    return lake.engine.catalog.load_table(tuple(name.split(".")))
+        return CATALOGS[lake.engine.catalog]
+    return lake.engine.catalog
+
+
+def foreign(lake: Any, name: str) -> Table:
+    """The table as another tool opens it: pyiceberg alone."""
+    return catalog(lake).load_table(tuple(name.split(".")))
+
+
+def local(location: str) -> Path:
+    """The path of a local file: Iceberg writes ``file:/a`` and ``file:///a``."""
+    return Path(location.removeprefix("file:").replace("///", "/"))
 
 
 def snapshots(lake: Any, name: str) -> int:

@@ -12,7 +12,7 @@ import pytest
 
 import lakekit as lk
 from lakekit.errors import BookmarkLostError, CommitConflictError, ConfigError, TableError
-from tests.contract.helpers import expire_all_but_the_last, foreign, frame, rewrite, snapshots, stored
+from tests.contract.helpers import catalog, expire_all_but_the_last, foreign, frame, local, rewrite, snapshots, stored
 
 SOURCE, COPY = "bronze.source", "bronze.copy"
 
@@ -258,7 +258,7 @@ def test_a_dry_run_counts_and_writes_nothing(lake: Any) -> None:
 
 def test_a_table_whose_metadata_file_is_gone_is_an_error_that_says_so(lake: Any) -> None:
     fill(lake, "a", 1)
-    Path(foreign(lake, SOURCE).metadata_location.removeprefix("file://")).unlink()
+    local(foreign(lake, SOURCE).metadata_location).unlink()
     with pytest.raises(TableError, match="half created") as caught:
         fill(lake, "b", 2)
     assert caught.value.hint
@@ -274,7 +274,7 @@ def test_a_table_that_was_made_but_never_filled_is_filled(lake: Any) -> None:
 def test_a_table_dropped_and_made_anew_is_another_upstream(lake: Any) -> None:
     fill(lake, "a", 1)
     copy(lake)
-    lake.engine.catalog.drop_table(("bronze", "source"))
+    catalog(lake).drop_table(("bronze", "source"))
     fill(lake, "b", 2)
     assert copy(lake).inserted == 1
     assert stored(lake, COPY, "id") == [(1,), (2,)]

@@ -12,31 +12,27 @@ import pytest
 import lakekit as lk
 from lakekit import sources
 from lakekit.errors import TableError
-from tests.contract.helpers import foreign, frame
+from tests.contract.helpers import foreign, frame, local
 
 NAME = "gold.people"
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def path(location: str) -> Path:
-    return Path(location.removeprefix("file://"))
-
-
 def metadata(lake: Any) -> Path:
-    return path(foreign(lake, NAME).metadata_location)
+    return local(foreign(lake, NAME).metadata_location)
 
 
 def manifest_list(lake: Any) -> Path:
-    return path(foreign(lake, NAME).current_snapshot().manifest_list)
+    return local(foreign(lake, NAME).current_snapshot().manifest_list)
 
 
 def manifest(lake: Any) -> Path:
     table = foreign(lake, NAME)
-    return path(table.current_snapshot().manifests(table.io)[0].manifest_path)
+    return local(table.current_snapshot().manifests(table.io)[0].manifest_path)
 
 
 def data(lake: Any) -> Path:
-    return path(next(iter(foreign(lake, NAME).scan().plan_files())).file.file_path)
+    return local(next(iter(foreign(lake, NAME).scan().plan_files())).file.file_path)
 
 
 def cut(file: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from pyiceberg.catalog.sql import SqlCatalog
+from sqlalchemy import NullPool, create_engine
 
 from tests.servers.jars import jars
 
@@ -39,7 +40,11 @@ def catalog_settings(name: str, lake: Path) -> dict[str, str]:
 
 def open_with_pyiceberg(name: str, lake: Path) -> SqlCatalog:
     """The same catalog, opened by pyiceberg."""
-    return SqlCatalog(name, uri=f"sqlite:///{lake / 'catalog.db'}", warehouse=f"file://{lake / 'warehouse'}")
+    uri = f"sqlite:///{lake / 'catalog.db'}"
+    catalog = SqlCatalog(name, uri=uri, warehouse=f"file://{lake / 'warehouse'}")
+    catalog.engine.dispose()
+    catalog.engine = create_engine(uri, poolclass=NullPool)  # pyiceberg would keep connections open
+    return catalog
 
 
 CATALOGS: dict[str, SqlCatalog] = {}

@@ -18,6 +18,7 @@ from pyiceberg.exceptions import (
     ValidationError,
 )
 from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC
+from sqlalchemy import NullPool, create_engine
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from lakekit.engines import layout
@@ -162,10 +163,16 @@ class EmbeddedEngine:
 
 def _sqlite_catalog(folder: Path) -> SqlCatalog:
     """The catalog of a lake in a folder."""
+    uri = f"sqlite:///{folder / 'catalog.db'}"
     for attempt in reversed(range(5)):
         try:
-            return SqlCatalog(CATALOG_NAME, uri=f"sqlite:///{folder / 'catalog.db'}", warehouse=f"file://{folder / 'warehouse'}")
+            catalog = SqlCatalog(CATALOG_NAME, uri=uri, warehouse=f"file://{folder / 'warehouse'}")
         except OperationalError:  # pyiceberg looks for its tables, then makes them: another process may make them in between
             if not attempt:
                 raise
+            continue
+        # pyiceberg keeps connections open until the catalog is closed, and a lake is never closed.
+        catalog.engine.dispose()
+        catalog.engine = create_engine(uri, poolclass=NullPool)
+        return catalog
     raise AssertionError

@@ -70,7 +70,7 @@ class Compiler:
 
     def _named(self, text: str, functions: Mapping[str, Function]) -> str:
         for name, function in functions.items():
-            text = re.sub(rf"\b{re.escape(name)}\s*\(", f"{self.define(name, function)}(", text)
+            text = re.sub(rf"\b{re.escape(name)}\s*\(", f"{self.define(name, function)}(", text, flags=re.IGNORECASE)
         return text
 
 
