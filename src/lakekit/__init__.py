@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lakekit._version import __version__
 
 if TYPE_CHECKING:
-    from lakekit import errors, identity, rules, sources
+    from lakekit import errors, identity, rules, sources, spark
     from lakekit.batch import Batch
     from lakekit.bookmark import Bookmark
     from lakekit.bronze.deletes import ingest_deletes
@@ -71,6 +71,7 @@ _HOMES = {
     "rules": "",
     "select": "silver.shape",
     "sources": "",
+    "spark": "",
     "status": "report",
     "sql_functions": "tables",
     "stream": "bronze.stream",
@@ -114,6 +115,7 @@ __all__ = [
     "rules",
     "select",
     "sources",
+    "spark",
     "sql_functions",
     "status",
     "stream",

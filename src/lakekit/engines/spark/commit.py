@@ -17,8 +17,9 @@ from lakekit import bookmark as marks
 from lakekit.engines.plan import Frame, TableState
 from lakekit.engines.protocol import BookmarkWriter, Landed
 from lakekit.engines.spark import dialect, failures
+from lakekit.engines.spark.jars import EXTENSIONS
 from lakekit.engines.types import ident
-from lakekit.errors import CommitConflictError, QueryError
+from lakekit.errors import CommitConflictError, ConfigError
 
 if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
@@ -179,10 +180,10 @@ class PreparedRows:
         if failures.is_conflict(error):
             return CommitConflictError(self.state.label, problem, hint="run it again.")
         if failures.is_unparsed(error):
-            return QueryError(
+            return ConfigError(
                 self.state.label,
                 "the session doesn't know Iceberg's statements",
-                hint='set "spark.sql.extensions" to "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions".',
+                hint=f'add to its configuration: "spark.sql.extensions" = "{EXTENSIONS}".',
             )
         return failures.explain(error)
 

@@ -47,6 +47,8 @@ RELEASES: Final = {
     "4.0": Release("4.0", "2.13", "1.11.0", "4.0.1"),
     "4.1": Release("4.1", "2.13", "1.12.0", "4.1.1"),
 }
+CATALOG_CLASS: Final = "org.apache.iceberg.spark.SparkCatalog"
+EXTENSIONS: Final = "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions"
 SQLITE: Final = "org.xerial:sqlite-jdbc:3.50.3.0"
 CONNECTORS: Final = ("kafka", "mongo", "postgres")
 

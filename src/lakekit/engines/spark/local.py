@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from lakekit.engines.spark import failures
-from lakekit.engines.spark.jars import Connector, packages
+from lakekit.engines.spark.jars import CATALOG_CLASS, EXTENSIONS, Connector, packages
 from lakekit.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 CATALOG: Final = "lake"
-EXTENSIONS: Final = "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions"
 _PLACE: Final = "spark.session()"
 _SETTINGS: Final = {
     "spark.sql.extensions": EXTENSIONS,
@@ -88,7 +87,7 @@ def catalog_settings(folder: Path) -> dict[str, str]:
     """The settings of a catalog in a folder, the one that ``connect(folder)`` opens."""
     key = f"spark.sql.catalog.{CATALOG}"
     return {
-        key: "org.apache.iceberg.spark.SparkCatalog",
+        key: CATALOG_CLASS,
         f"{key}.type": "jdbc",
         f"{key}.uri": f"jdbc:sqlite:{folder / 'catalog.db'}",
         f"{key}.jdbc.schema-version": "V1",  # the one that pyiceberg writes

@@ -17,6 +17,7 @@ from lakekit.engines.arrow import to_arrow
 from lakekit.engines.iceberg import state_of
 from lakekit.engines.plan import Frame, TableState
 from lakekit.engines.spark import dialect, failures
+from lakekit.engines.spark.jars import CATALOG_CLASS, RELEASES, SQLITE
 from lakekit.engines.spark.scan import current_schema
 from lakekit.engines.spark.session import SparkWork
 from lakekit.engines.types import ident, sql_type, storable_schema
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
 _OLDEST: Final = (3, 5)
-_RUNTIMES: Final = {"3.5": "3.5_2.12:1.12.0", "4.0": "4.0_2.13:1.11.0", "4.1": "4.1_2.13:1.12.0"}
 _GZIP: Final = b"\x1f\x8b"
 
 
@@ -90,6 +90,11 @@ class SparkEngine:
         if version < _OLDEST:
             raise ConfigError("connect()", "expected Spark 3.5 or later", got=spark.version, hint="pip install 'lakekit[spark]'.")
         name = catalog or str(spark.catalog.currentCatalog())
+        if _is_plain(spark, name):
+            hint = 'connect(spark, catalog="lake") names another; a session without one needs the line "spark.sql.catalog.lake" = '
+            raise ConfigError(
+                "connect(catalog=)", "expected a catalog of Iceberg's", got=repr(name), hint=f'{hint}"{CATALOG_CLASS}", with its type.'
+            )
         try:
             spark.sql(f"SHOW NAMESPACES IN {ident(name)}").collect()
         except failures.kinds() as error:
@@ -227,13 +232,21 @@ class SparkEngine:
 
 
 def _no_catalog(name: str, error: Exception, version: str) -> ConfigError:
-    """The error for a catalog that isn't there, with the line to add."""
-    runtime = _RUNTIMES.get(version, _RUNTIMES["4.1"])
+    """The error for a catalog that can't be used, with the line to add."""
+    if failures.says(error, ("No suitable driver",)):
+        hint = f'add the driver of the catalog\'s database to the session, for SQLite: "spark.jars.packages" = "{SQLITE}".'
+        return ConfigError("connect(catalog=)", "the session has no driver for the catalog's database", got=f"catalog {name!r}", hint=hint)
     if failures.says(error, ("Cannot find catalog plugin class", "ClassNotFoundException", "PLUGIN_CLASS_NOT_FOUND")):
-        hint = f'add Iceberg\'s jar to the session: "spark.jars.packages" = "org.apache.iceberg:iceberg-spark-runtime-{runtime}".'
+        runtime = RELEASES.get(version, RELEASES["4.1"]).runtime
+        hint = f'add Iceberg\'s jar to the session: "spark.jars.packages" = "{runtime}".'
         return ConfigError("connect()", "the session has no Iceberg", got=f"catalog {name!r}", hint=hint)
-    hint = f'name one of the session\'s, or add it: "spark.sql.catalog.{name}" = "org.apache.iceberg.spark.SparkCatalog", with its type.'
+    hint = f'name one of the session\'s, or add it: "spark.sql.catalog.{name}" = "{CATALOG_CLASS}", with its type.'
     return ConfigError("connect(catalog=)", "expected a catalog of the session", got=repr(name), hint=hint)
+
+
+def _is_plain(spark: SparkSession, name: str) -> bool:
+    """Whether a catalog is the one that every session has, with no Iceberg in it."""
+    return name == "spark_catalog" and "iceberg" not in (spark.conf.get("spark.sql.catalog.spark_catalog", None) or "")
 
 
 def _partitions(spec: PartitionSpec, schema: pa.Schema) -> str:
