@@ -42,7 +42,8 @@ class Compiler:
         """One SELECT with all it needs before it. Frames stand in it as ``{name}``."""
         name = self.relation(node)
         parts = ", ".join(f"{part} AS ({words})" for part, words in self._parts.items())
-        return f"WITH {parts} SELECT * FROM {name}"
+        text = f"WITH {parts} SELECT * FROM {name}"
+        return text if self.frames else text.replace("{{", "{").replace("}}", "}")  # spark.sql formats nothing where no frame is given
 
     def relation(self, node: Node) -> str:
         """The name of a node's rows; each node is defined once."""
