@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 DEMO_VENV := .venv-demo
+ENGINE ?= embedded
+# Spark's packages are large and need Java: the demo takes the tests' environment for them, and stays small without.
+DEMO := $(if $(filter spark,$(ENGINE)),$(VENV),$(DEMO_VENV))
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
 WORKERS ?= 2
@@ -14,8 +17,8 @@ PARALLEL := -n $(WORKERS)
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(DEMO_VENV)/.installed  ## The shop example, from PostgreSQL to a star schema; Ctrl-C stops its servers too
-	$(DEMO_VENV)/bin/python examples/shop/shop.py
+demo: $(DEMO)/.installed  ## The shop example, from PostgreSQL to a star schema; on Spark with ENGINE=spark. Ctrl-C stops its servers too
+	$(DEMO)/bin/python examples/shop/shop.py --engine $(ENGINE)
 
 test: $(VENV)/.installed servers lint docs  ## What must pass before a merge: lint, docs, doctests, all tests but the slow ones
 	$(PYTEST) $(PARALLEL) -m "not spark and not slow" --doctest-modules src tests

@@ -1,7 +1,8 @@
-"""Three hours of a shop, from PostgreSQL, MongoDB and Kafka to a star of Iceberg tables. Run it with `make demo`."""
+"""Three hours of a shop, from PostgreSQL, MongoDB and Kafka to a star of Iceberg tables. Run it with `make demo`, on Spark with `ENGINE=spark`."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 from datetime import timedelta
@@ -11,25 +12,42 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import lakekit as lk
 from examples.shop import pipeline, world
-from examples.shop.servers import open_shop
+from examples.shop.servers import Shop, open_shop
 from lakekit import identity
 
 
 def main() -> None:
     """Start the servers, let three hours pass, show what came out, and clear up."""
-    with tempfile.TemporaryDirectory(prefix="lakekit-shop-", ignore_cleanup_errors=True) as folder, open_shop(Path(folder)) as shop:
-        lake = lk.connect(Path(folder) / "lake")
-        print(f"The shop: a real PostgreSQL; the marketplace: {shop.market.name}; events: Kafka's protocol, by librdkafka's mock broker")
-        for number, hour in enumerate(world.HOURS):
-            shop.let_pass(hour)
-            headline(f"Hour {number + 1}: {hour.title}")
-            for commit in pipeline.run(lake, shop.systems, world.at(9, 30) + timedelta(hours=number)):
-                print("  ", commit)
-        headline("The same hour once more: nothing changes, no snapshot is made")
-        again = pipeline.run(lake, shop.systems, world.at(11, 45))
-        assert not any(commit.committed for commit in again), "a second run changed something"
-        print(f"   all {len(again)} steps: nothing committed")
-        show(lake)
+    parser = argparse.ArgumentParser(description="Three hours of a shop, from three sources to a star of Iceberg tables.")
+    parser.add_argument("--engine", choices=("embedded", "spark"), default="embedded", help="what computes (default: %(default)s)")
+    engine = parser.parse_args().engine
+    with tempfile.TemporaryDirectory(prefix="lakekit-shop-", ignore_cleanup_errors=True) as folder:
+        try:
+            lake = open_lake(Path(folder) / "lake", engine)
+        except lk.LakekitError as error:
+            sys.exit(f"The demo can't run on {engine}. {error}")
+        with open_shop(Path(folder)) as shop:
+            run(shop, lake)
+
+
+def open_lake(folder: Path, engine: str) -> lk.Lake:
+    """The one line that differs between the engines."""
+    return lk.connect(lk.spark.session(folder, connectors=("kafka", "mongo", "postgres")) if engine == "spark" else folder)
+
+
+def run(shop: Shop, lake: lk.Lake) -> None:
+    """Let three hours pass, and show what came out."""
+    print(f"The shop: a real PostgreSQL; the marketplace: {shop.market.name}; events: Kafka's protocol, by librdkafka's mock broker")
+    for number, hour in enumerate(world.HOURS):
+        shop.let_pass(hour)
+        headline(f"Hour {number + 1}: {hour.title}")
+        for commit in pipeline.run(lake, shop.systems, world.at(9, 30) + timedelta(hours=number)):
+            print("  ", commit)
+    headline("The same hour once more: nothing changes, no snapshot is made")
+    again = pipeline.run(lake, shop.systems, world.at(11, 45))
+    assert not any(commit.committed for commit in again), "a second run changed something"
+    print(f"   all {len(again)} steps: nothing committed")
+    show(lake)
 
 
 def show(lake: lk.Lake) -> None:
