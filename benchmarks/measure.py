@@ -52,9 +52,9 @@ def _measured(step: Callable[[Subject], int], prepare: Callable[..., Subject], *
     return Measurement(rows, time.perf_counter() - wall, time.process_time() - cpu, idle, peak_memory())
 
 
-def peak_memory() -> int:
-    """The most bytes of memory that this process ever had in use (resident set)."""
-    status = Path("/proc/self/status")
+def peak_memory(process: int | str = "self") -> int:
+    """The most bytes of memory that a process ever had in use (resident set). Another one than this: on Linux only."""
+    status = Path(f"/proc/{process}/status")
     if status.exists():
         # Not ru_maxrss: on Linux, it survives exec, so a child starts with the peak of its parent.
         line = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:"))
@@ -90,7 +90,7 @@ def table(title: str, steps: Mapping[str, Measurement]) -> str:
         ]
         for name, found in steps.items()
     ]
-    return _aligned(lines)
+    return aligned(lines)
 
 
 def ratios(title: str, runs: Mapping[str, Mapping[str, Measurement]]) -> str:
@@ -116,10 +116,11 @@ def ratios(title: str, runs: Mapping[str, Mapping[str, Measurement]]) -> str:
                 f"{per_million[-1] / per_million[0]:.2f}",
             ]
         )
-    return _aligned(lines)
+    return aligned(lines)
 
 
-def _aligned(lines: Sequence[Sequence[str]]) -> str:
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of cells as columns."""
     widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
     return "\n".join(
         "  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))])

@@ -10,6 +10,19 @@ import lakekit as lk
 from lakekit import identity, rules, sources
 from lakekit.sources.protocol import Source
 
+EVENTS = {
+    "event_id": "bigint",
+    "event": "string",
+    "visitor_id": "string",
+    "happened_at": "timestamp",
+    "page": "string",
+    "full_name": "string",
+    "email": "string",
+    "phone": "string",
+}
+TOPIC = "events"
+# What documents may lack for a while; fields that are not named here get the type of what they hold.
+DOCUMENTS = {"buyer": "struct<id: string, name: string, email: string, phone: string>", "price": "decimal(12,2)"}
 # An equal e-mail or phone makes two records one person; how alike the names on one phone are is kept with the link.
 PEOPLE = identity.Rules(
     match=[identity.exact("email"), identity.exact("phone"), identity.fuzzy("full_name", at_least=0.92, within="phone")],

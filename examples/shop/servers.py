@@ -16,24 +16,10 @@ import pyarrow as pa
 
 from examples.shop import world
 from examples.shop.kafka import MockKafka
-from examples.shop.pipeline import Systems
+from examples.shop.pipeline import DOCUMENTS, EVENTS, TOPIC, Systems
 from examples.shop.postgres import PostgresServer
 from lakekit import sources
 from lakekit.sources.protocol import Source
-
-EVENTS = {
-    "event_id": "bigint",
-    "event": "string",
-    "visitor_id": "string",
-    "happened_at": "timestamp",
-    "page": "string",
-    "full_name": "string",
-    "email": "string",
-    "phone": "string",
-}
-TOPIC = "events"
-# What documents may lack for a while; fields that are not named here get the type of what they hold.
-DOCUMENTS = {"buyer": "struct<id: string, name: string, email: string, phone: string>", "price": "decimal(12,2)"}
 
 
 class Market(Protocol):
