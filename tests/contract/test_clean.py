@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -32,6 +33,19 @@ def test_a_clean_value_is_stored_and_a_bad_row_is_kept_as_it_was(lake: Any) -> N
     assert row["_rule"]
     assert row["_reason"]
     assert json.loads(row["_row"])["email"] == "no mail"
+
+
+def test_instants_of_a_rejected_row_are_kept_to_the_microsecond_and_alike_on_each_engine(lake: Any) -> None:
+    at = datetime(2026, 1, 2, 3, 4, 5, 120_456, tzinfo=UTC)
+    given = person(1, "no mail") | {"seen": at, "local": at.replace(tzinfo=None, microsecond=500_000), "visits": [{"at": at}]}
+    write(lake, "a", given)
+    [row] = lk.read(lake, REJECTS).to_arrow().to_pylist()
+    found = json.loads(row["_row"])
+    assert [found["seen"], found["local"], found["visits"]] == [
+        "2026-01-02 03:04:05.120456+00",
+        "2026-01-02 03:04:05.5",
+        [{"at": "2026-01-02 03:04:05.120456+00"}],
+    ]
 
 
 def test_null_is_clean(lake: Any) -> None:

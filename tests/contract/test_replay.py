@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -81,7 +82,7 @@ class Messages:
 
     upstream = "messages:test"
     SCHEMA = pa.schema(
-        [("id", pa.int64()), ("price", pa.decimal128(38, 9)), ("ratio", pa.float64()), ("raw", pa.binary()), ("tags", pa.list_(pa.binary())),
+        [("id", pa.int64()), ("price", pa.decimal128(38, 9)), ("ratio", pa.float64()), ("raw", pa.binary()), ("tags", pa.list_(pa.binary())), ("at", pa.timestamp("us", tz="UTC")),
          ("_source", pa.string()), ("_rule", pa.string()), ("_reason", pa.string()), ("_payload", pa.binary())]
     )  # fmt: skip
 
@@ -110,6 +111,7 @@ MENDED = {
     "ratio": "nan",
     "raw": "AP8=",
     "tags": ["AQ=="],
+    "at": "2026-01-02 03:04:05.120456+00",
     "_source": "test",
     "_operation": "upsert",
 }
@@ -143,6 +145,7 @@ def test_a_message_that_was_mended_by_hand_is_appended_once_with_every_value(lak
         "nan",
     )
     assert (row["_operation"], row["_source"]) == ("upsert", "test")
+    assert row["at"] == datetime(2026, 1, 2, 3, 4, 5, 120_456, tzinfo=UTC)
     assert states(lake, "bronze.messages") == ["closed"]
     assert lk.ingest(lake, Messages({"id": 1}, BAD, {"id": 9}), into="bronze.messages").inserted == 1
 

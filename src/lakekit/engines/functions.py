@@ -7,6 +7,7 @@
 | ``lk_hash63(text)`` | a number from 0 to 2**63 - 1: the first 8 bytes of the MD5 of the text, without the sign bit |
 | ``lk_collect(value, position)`` | the values of a group as an array, in order of position (unique within the group) |
 | ``lk_to_json(struct)`` | a struct as a JSON object, without the fields that are NULL; NULLs stay in lists |
+| ``lk_instant(timestamp)`` | an instant as JSON holds it, to the microsecond: ``2026-01-01 08:15:00.25+00`` |
 | ``lk_in_json(struct)`` | the same for a struct in a list, inside what ``lk_to_json`` is given |
 | ``lk_from_json(text, 'STRUCT<…>')`` | a JSON object as a struct; NULL for what doesn't fit |
 | ``lk_json_text(text, 'name')`` | one field of a JSON object as text; NULL where it is null or absent |
@@ -61,8 +62,13 @@ _COLLECTS: Final[Mapping[str, str]] = {
 }
 _JSONS: Final[Mapping[str, Mapping[str, str]]] = {
     # A merge patch drops what is NULL in objects, but does not look into lists.
-    "duckdb": {"lk_to_json": "JSON_MERGE_PATCH('{{}}', TO_JSON({v}))", "lk_in_json": "JSON_MERGE_PATCH('{{}}', TO_JSON({v}))"},
-    "spark": {"lk_to_json": "TO_JSON({v})", "lk_in_json": "{v}"},
+    "duckdb": {
+        "lk_to_json": "JSON_MERGE_PATCH('{{}}', TO_JSON({v}))",
+        "lk_in_json": "JSON_MERGE_PATCH('{{}}', TO_JSON({v}))",
+        "lk_instant": "CAST({v} AS VARCHAR)",
+    },
+    # The session's time zone is UTC, so the offset that Spark leaves out is known.
+    "spark": {"lk_to_json": "TO_JSON({v})", "lk_in_json": "{v}", "lk_instant": "CAST({v} AS STRING) || '+00'"},
 }
 
 

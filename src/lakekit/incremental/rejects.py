@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import attrs
 import pyarrow as pa
 
 from lakekit import columns as system
@@ -72,6 +73,8 @@ def gather(session: Session, into: Identifier, rejects: Rejects) -> Frame:
 def _json(fields: Sequence[pa.Field[Any]]) -> str:
     """SQL for a row as JSON. Bytes are base64, floats text: the engines have no common form for the first, JSON none for NaN.
 
+    Instants are printed before, since Spark's JSON drops their microseconds.
+
     NULLs are left out: a column that came later must not make another row of one that was rejected before.
     """
     return (
@@ -80,7 +83,10 @@ def _json(fields: Sequence[pa.Field[Any]]) -> str:
 
 
 def _printable(value: str, kind: pa.DataType) -> str:
-    return _converted(value, kind, binary="base64({})", floating="CAST({} AS STRING)", listed="lk_in_json({})")
+    forms = _Forms(
+        binary="base64({})", floating="CAST({} AS STRING)", instant="lk_instant({})", local="CAST({} AS STRING)", listed="lk_in_json({})"
+    )
+    return _converted(value, kind, forms)
 
 
 def printed(kind: pa.DataType) -> pa.DataType:
@@ -96,25 +102,35 @@ def printed(kind: pa.DataType) -> pa.DataType:
 
 def parsed(value: str, kind: pa.DataType) -> str:
     """SQL that turns a value read out of the JSON back into what it was."""
-    return _converted(value, kind, binary="unbase64({})", floating="{}", listed="{}")
+    return _converted(value, kind, _Forms(binary="unbase64({})"))
 
 
-def _converted(value: str, kind: pa.DataType, *, binary: str, floating: str, listed: str, depth: int = 0) -> str:
-    """SQL that converts bytes, floats and structs in lists, at any depth of a value."""
+@attrs.frozen(kw_only=True)
+class _Forms:
+    """SQL for a value of a type; ``{}`` is the value."""
+
+    binary: str
+    floating: str = "{}"
+    instant: str = "{}"
+    local: str = "{}"
+    listed: str = "{}"
+
+
+def _converted(value: str, kind: pa.DataType, forms: _Forms, depth: int = 0) -> str:
+    """SQL that converts bytes, floats, instants and structs in lists, at any depth of a value."""
     if pa.types.is_binary(kind):
-        return binary.format(value)
+        return forms.binary.format(value)
     if pa.types.is_floating(kind):
-        return floating.format(value)
+        return forms.floating.format(value)
+    if pa.types.is_timestamp(kind):
+        return (forms.local if kind.tz is None else forms.instant).format(value)
     if pa.types.is_list(kind):
-        inside = _converted(f"x{depth}", kind.value_type, binary=binary, floating=floating, listed=listed, depth=depth + 1)
+        inside = _converted(f"x{depth}", kind.value_type, forms, depth + 1)
         if pa.types.is_struct(kind.value_type):
-            inside = listed.format(inside)
+            inside = forms.listed.format(inside)
         return value if inside == f"x{depth}" else f"transform({value}, x{depth} -> {inside})"
     if pa.types.is_struct(kind):
-        parts = {
-            field.name: _converted(f"{value}.{ident(field.name)}", field.type, binary=binary, floating=floating, listed=listed, depth=depth)
-            for field in cast("Any", kind)
-        }
+        parts = {field.name: _converted(f"{value}.{ident(field.name)}", field.type, forms, depth) for field in cast("Any", kind)}
         if any(part != f"{value}.{ident(name)}" for name, part in parts.items()):
             made = ", ".join(f"{literal(name)}, {part}" for name, part in parts.items())
             return f"CASE WHEN {value} IS NULL THEN NULL ELSE named_struct({made}) END"
