@@ -15,6 +15,7 @@ from lakekit.errors import ConfigError, TableNotFoundError
 if TYPE_CHECKING:
     from lakekit.engines.plan import TableState
     from lakekit.engines.protocol import Engine
+    from lakekit.engines.spark.tables import SparkEngine
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -35,6 +36,13 @@ class Lake:
 
     def __repr__(self) -> str:
         return f"<Lake {self.where} ({self.engine.name})>"
+
+    @property
+    def spark(self) -> SparkEngine | None:
+        """The engine where it is Spark. None: it is another one."""
+        from lakekit.engines.spark.tables import SparkEngine
+
+        return self.engine if isinstance(self.engine, SparkEngine) else None
 
     def identifier(self, table: names.TableName, *, place: str) -> names.Identifier:
         """The table's namespace and name."""

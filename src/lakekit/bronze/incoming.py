@@ -11,13 +11,27 @@ import pyarrow.compute as pc
 
 from lakekit import columns as system
 from lakekit.commit import Commit
-from lakekit.sources.protocol import Increment
+from lakekit.engines.arrow import conform
+from lakekit.engines.plan import Node, Query, Stream
+from lakekit.engines.types import ident, sql_type
+from lakekit.sources.protocol import Details, Increment, Source, SparkSource, Target
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import Self
 
+    from lakekit.lake import Lake
+
 IN_MEMORY: Final = 16 << 20
+
+
+def opened(lake: Lake, source: Source, position: Details | None, *, target: Target) -> AbstractContextManager[Increment]:
+    """A source, opened: read by Spark where both can, otherwise by this process."""
+    spark = lake.spark
+    if spark is not None and isinstance(source, SparkSource):
+        return source.open_on_spark(spark, position, target=target)
+    return source.open(position, target=target)
 
 
 class Incoming:
@@ -37,8 +51,8 @@ class Incoming:
         self.overlap = increment.overlap
         self.details = increment.details
         self.schema = pa.schema([field for field in increment.schema if field.name not in {system.RULE, system.REASON, system.PAYLOAD}])
-        self.rows = 0
-        self.rejected = 0
+        self.rows = 0 if increment.held is None else increment.held.read
+        self.rejected = 0 if increment.held is None else increment.held.rejected
         self._increment = increment
         self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, prefix="lakekit-")  # noqa: SIM115 -- closed by __exit__
         self._writer: pa.RecordBatchStreamWriter | None = None
@@ -49,8 +63,29 @@ class Incoming:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._file.close()
 
+    def good(self, schema: pa.Schema) -> Node:
+        """The good rows, as these columns."""
+        held = self._increment.held
+        if held is None:
+            return Stream(schema, (conform(batch, schema) for batch in self.batches()))
+        columns = ", ".join(_as(field, held.frame.schema) for field in schema)
+        where = f" WHERE {system.REASON} IS NULL" if self._increment.rejecting else ""
+        return Query(f"SELECT {columns} FROM rows{where}", {"rows": held.frame})
+
+    def bad_rows(self) -> Node:
+        """The bad rows, once all have come."""
+        held = self._increment.held
+        if held is None:
+            return Stream(self.bad_schema, self.bad())
+        return Query(f"SELECT * FROM rows WHERE {system.REASON} IS NOT NULL", {"rows": held.frame})
+
+    def drain(self) -> None:
+        """Count the rows, and drop them."""
+        for _ in self.batches():
+            pass
+
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The good rows."""
+        """The good rows that come through this process."""
         for batch in self._increment.batches:
             self.rows += batch.num_rows
             yield self._good(batch) if self._increment.rejecting else batch
@@ -66,7 +101,7 @@ class Incoming:
         return batch.select(self.schema.names)
 
     def bad(self) -> Iterator[pa.RecordBatch]:
-        """The bad rows, once all have come."""
+        """Those of the bad rows that came through this process."""
         if self._writer is not None:
             self._writer.close()
             self._file.seek(0)
@@ -77,3 +112,9 @@ class Incoming:
         return Commit(
             table=label, read=self.rows, inserted=inserted, rejected=self.rejected, unchanged=self.rows - self.rejected - inserted
         )
+
+
+def _as(field: pa.Field, given: pa.Schema) -> str:
+    """A column as another type, if it has not that one yet."""
+    name = ident(field.name)
+    return name if given.field(field.name).type == field.type else f"CAST({name} AS {sql_type(field.type)}) AS {name}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,11 +12,11 @@ import pyarrow as pa
 from lakekit import columns as system
 from lakekit.batch import Rejects
 from lakekit.bookmark import Bookmark, Position, Span, Stored
-from lakekit.bronze.incoming import Incoming
+from lakekit.bronze.incoming import Incoming, opened
 from lakekit.clock import instant_of
 from lakekit.commit import Commit
-from lakekit.engines.arrow import conform
-from lakekit.engines.plan import Node, Query, Scan, Stream, TableState
+from lakekit.engines.plan import Node, Query, Scan, TableState
+from lakekit.engines.protocol import count
 from lakekit.engines.sql import literal
 from lakekit.engines.types import ident
 from lakekit.errors import ConfigError
@@ -117,7 +116,7 @@ def take(lake: Lake, source: Source, *, into: TableName, options: Options, now: 
         cas.require_bookmark(state)
     start = stored.positions.get(source.upstream)
     there = Target(state.schema if state else None, lambda: _ingested(lake, state), in_portions=options.in_portions)
-    with source.open(start.values if start else None, target=there) as increment, Incoming(increment) as incoming:
+    with opened(lake, source, start.values if start else None, target=there) as increment, Incoming(increment) as incoming:
         schema = _bronze_schema(incoming.schema)
         if options.dry_run:
             return _count(lake, identifier, state, incoming), increment.behind
@@ -143,7 +142,7 @@ def _append(
         began = time.perf_counter()
         # Once a bookmark was set back, anything that comes may be there.
         overlap = Overlap(None, None) if stored.epoch else incoming.overlap
-        rows = _fresh(state, incoming.schema, incoming.batches(), overlap)
+        rows = _fresh(state, incoming, incoming.schema, overlap)
         prepared = session.append(state, _stamped(rows, incoming.schema, write_id, instant))
         seconds = {"read": time.perf_counter() - began}
         landed = False
@@ -167,7 +166,7 @@ def _append(
 
 def _gathered(session: Session, into: Identifier, upstream: str, incoming: Incoming, instant: datetime) -> Frame:
     """The bad rows, as rows of the rejects table."""
-    rows = Stream(incoming.bad_schema, incoming.bad())
+    rows = incoming.bad_rows()
     stamp = f"CAST({literal(instant.isoformat())} AS TIMESTAMP) AS {system.INGESTION_TIMESTAMP}"
     return rejects.gather(session, into, Rejects(Query(f"SELECT *, {stamp} FROM rows", {"rows": rows}), rows, upstream))
 
@@ -205,10 +204,10 @@ def _provided(schema: pa.Schema) -> set[str]:
     return {name for name in schema.names if name in allowed}
 
 
-def _fresh(state: TableState, columns: pa.Schema, batches: Iterator[pa.RecordBatch], overlap: Overlap | None) -> Node:
+def _fresh(state: TableState, incoming: Incoming, columns: pa.Schema, overlap: Overlap | None) -> Node:
     """The increment without the rows that stand in the table already."""
     schema = pa.schema([field if field.name not in state.schema.names else state.schema.field(field.name) for field in columns])
-    rows = Stream(schema, (conform(batch, schema) for batch in batches))
+    rows = incoming.good(schema)
     if overlap is None or state.head is None:
         return rows
     same = " AND ".join(f"b.{ident(name)} <=> e.{ident(name)}" for name in schema.names)
@@ -247,8 +246,9 @@ def _count(lake: Lake, into: Identifier, state: TableState | None, incoming: Inc
     """What the run would do."""
     label = ".".join(into)
     if state is None:
-        return incoming.figures(label, inserted=sum(batch.num_rows for batch in incoming.batches()))
+        incoming.drain()
+        return incoming.figures(label, inserted=incoming.rows - incoming.rejected)
     known = pa.schema([field for field in incoming.schema if field.name in state.schema.names])
-    fresh = _fresh(state, known, incoming.batches(), incoming.overlap)
+    fresh = _fresh(state, incoming, known, incoming.overlap)
     with lake.engine.session() as session:
-        return incoming.figures(label, inserted=session.one(Query("SELECT count(*) AS n FROM fresh", {"fresh": fresh}))["n"])
+        return incoming.figures(label, inserted=count(session, fresh))

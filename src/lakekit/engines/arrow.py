@@ -42,6 +42,8 @@ def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 def _cast(column: pa.Array[Any], kind: pa.DataType) -> pa.Array[Any]:
     if isinstance(column.type, pa.BaseExtensionType):
+        if column.type == pa.uuid() and pa.types.is_string(kind):  # Spark has no type for it
+            return pa.array([None if value is None else str(value) for value in column.to_pylist()], kind)
         return _cast(column.storage, kind)  # type: ignore[attr-defined]
     if isinstance(kind, pa.BaseExtensionType):
         return pa.ExtensionArray.from_storage(kind, column.cast(kind.storage_type))

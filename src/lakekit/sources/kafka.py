@@ -22,6 +22,7 @@ from lakekit.sources.protocol import Details, Increment, KeyRead, Target
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from lakekit.engines.spark.tables import SparkEngine
     from lakekit.sources.kafka_client import Connection
     from lakekit.sources.kafka_json import JsonDecoder
 
@@ -244,32 +245,45 @@ class KafkaTopic:
         settings = kafka_options.Settings.of(self.server.servers, self.server.options)
         declared, decoder = self._decoder()
         with kafka_client.connect(settings, self.name, place=self.place) as connection:
-            plan = self._plan(connection, position, in_portions=target.in_portions)
+            plan = self.plan(connection, position, in_portions=target.in_portions)
             read = Read(connection, plan, declared, decoder, self.name, self.origin, self.place)
 
             def details() -> Details:
                 if not read.exhausted:
                     raise RuntimeError("details() was asked before the batches were read to their end")
-                self._require_same(connection, plan)
+                self.require_same(connection, plan)
                 return plan.to_details()
 
             yield Increment(read.schema, read.batches(), details, rejecting=True, behind=plan.behind)
 
+    @contextmanager
+    def open_on_spark(self, engine: SparkEngine, position: Details | None, *, target: Target) -> Generator[Increment]:
+        """Read the same messages as `open`, by Spark's own connector.
+
+        Raises:
+            ConfigError: The session has no connector, or one of librdkafka's options has no counterpart in Kafka's Java client.
+            SourceError, SourceConfigError, ContractError: As from `open`.
+        """
+        from lakekit.sources import kafka_spark
+
+        with kafka_spark.read(self, engine, position, in_portions=target.in_portions) as increment:
+            yield increment
+
     def _decoder(self) -> tuple[pa.Schema, JsonDecoder]:
         """The declared columns, and what reads them from the messages."""
+        declared = self.declared()
+        return declared, decoder_of(declared, Clock(self.epoch, self.time_zone))
+
+    def declared(self) -> pa.Schema:
+        """The declared columns."""
         import pyarrow as pa
 
         from lakekit.engines.types import arrow_type
 
-        try:
-            from lakekit.sources.kafka_json import JsonDecoder
+        return pa.schema([(name, arrow_type(words)) for name, words in self.columns])
 
-            declared = pa.schema([(name, arrow_type(words)) for name, words in self.columns])
-            return declared, JsonDecoder(declared, Clock(self.epoch, self.time_zone))
-        except ModuleNotFoundError:
-            raise kafka_errors.missing_extra("msgspec") from None
-
-    def _plan(self, connection: Connection, position: Details | None, *, in_portions: bool) -> kafka_offsets.Plan:
+    def plan(self, connection: Connection, position: Details | None, *, in_portions: bool) -> kafka_offsets.Plan:
+        """From where to where the topic is read now."""
         found = connection.offsets()
         if position is not None:
             start = kafka_offsets.resume(position, found, on_recreated=self.on_recreated, on_gap=self.on_gap, place=self.place)
@@ -280,7 +294,21 @@ class KafkaTopic:
         topic_id = found.topic_id or cast("str | None", (position or {}).get("topic_id"))
         return kafka_offsets.plan(topic_id, start, found, at_most=self.max_messages if in_portions else None)
 
-    def _require_same(self, connection: Connection, plan: kafka_offsets.Plan) -> None:
+    def require_same(self, connection: Connection, plan: kafka_offsets.Plan) -> None:
         """Raise where the topic was made anew while it was read: the rows may be of both."""
         if (now := connection.topic_id()) is not None and now != plan.topic_id:
             raise SourceError(self.place, "the topic was deleted and made anew while it was read", hint="run it again.")
+
+
+def decoder_of(declared: pa.Schema, clock: Clock) -> JsonDecoder:
+    """What reads the declared columns from messages.
+
+    Raises:
+        MissingExtraError: msgspec is not installed.
+    """
+    try:
+        from lakekit.sources.kafka_json import JsonDecoder
+
+        return JsonDecoder(declared, clock)
+    except ModuleNotFoundError:
+        raise kafka_errors.missing_extra("msgspec") from None

@@ -69,13 +69,7 @@ class Read:
     @property
     def schema(self) -> pa.Schema:
         """The declared columns, lakekit's own, and the three that tell bad rows."""
-        import pyarrow as pa
-
-        from lakekit.engines.types import arrow_type
-
-        own = [pa.field(name, arrow_type(system.BY_NAME[name].type)) for name in _SYSTEM]
-        bad = [pa.field(system.RULE, pa.string()), pa.field(system.REASON, pa.string()), pa.field(system.PAYLOAD, pa.binary())]
-        return pa.schema([*self.declared, *own, *bad])
+        return schema_of(self.declared)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows, one for each message."""
@@ -136,33 +130,74 @@ class Read:
                 )
 
     def _batch(self, messages: list[Any], schema: pa.Schema) -> pa.RecordBatch:
-        import pyarrow as pa
+        found = Messages(
+            values=[message.value() for message in messages],
+            partitions=[message.partition() for message in messages],
+            offsets=[message.offset() for message in messages],
+            millis=[_millis(message.timestamp()) for message in messages],
+            keys=[message.key() for message in messages],
+            headers=[_headers(message.headers()) for message in messages],
+        )
+        return as_rows(found, self.decoder, schema=schema, topic=self.topic, source=self.source)
 
-        count = len(messages)
-        values: list[bytes | None] = [message.value() for message in messages]
-        decoded = self.decoder.decode(values)
-        instants = pa.array([_millis(message.timestamp()) for message in messages], pa.timestamp("ms", tz="UTC"))
-        bad = decoded.reasons
-        own: dict[str, Any] = {
-            system.SOURCE: pa.repeat(pa.scalar(self.source), count),
-            system.SOURCE_TIMESTAMP: instants,
-            system.OPERATION: [system.DELETE if value is None else system.UPSERT for value in values],
-            system.KAFKA_TOPIC: pa.repeat(pa.scalar(self.topic), count),
-            system.KAFKA_PARTITION: [message.partition() for message in messages],
-            system.KAFKA_OFFSET: [message.offset() for message in messages],
-            system.KAFKA_TIMESTAMP: instants,
-            system.KAFKA_KEY: [message.key() for message in messages],
-            system.KAFKA_HEADERS: [_headers(message.headers()) for message in messages],
-            system.RESCUED_DATA: _spread(decoded.rescued, count),
-            system.RULE: _spread(dict.fromkeys(bad, self.decoder.rule), count),
-            system.REASON: _spread(bad, count),
-            system.PAYLOAD: _spread({row: values[row] for row in bad}, count),
-        }
-        arrays = [*decoded.columns]
-        for name in schema.names[len(arrays) :]:
-            kind, made = schema.field(name).type, own[name]
-            arrays.append(made.cast(kind) if isinstance(made, pa.Array) else pa.array(made, kind))
-        return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+@attrs.frozen(eq=False)
+class Messages:
+    """Messages of a topic, by what they consist of.
+
+    Attributes:
+        millis: Their timestamps. None: a message has none, or one that no calendar knows.
+        headers: As they are stored. None: a message has none.
+    """
+
+    values: Sequence[bytes | None]
+    partitions: Sequence[int]
+    offsets: Sequence[int]
+    millis: Sequence[int | None]
+    keys: Sequence[bytes | None]
+    headers: Sequence[list[dict[str, object]] | None]
+
+
+def schema_of(declared: pa.Schema) -> pa.Schema:
+    """The declared columns, lakekit's own, and the three that tell bad rows."""
+    import pyarrow as pa
+
+    from lakekit.engines.types import arrow_type
+
+    own = [pa.field(name, arrow_type(system.BY_NAME[name].type)) for name in _SYSTEM]
+    bad = [pa.field(system.RULE, pa.string()), pa.field(system.REASON, pa.string()), pa.field(system.PAYLOAD, pa.binary())]
+    return pa.schema([*declared, *own, *bad])
+
+
+def as_rows(messages: Messages, decoder: Decoder, *, schema: pa.Schema, topic: str, source: str) -> pa.RecordBatch:
+    """The messages as rows of a schema that `schema_of` gave."""
+    import pyarrow as pa
+
+    values = messages.values
+    count = len(values)
+    decoded = decoder.decode(values)
+    instants = pa.array(messages.millis, pa.timestamp("ms", tz="UTC"))
+    bad = decoded.reasons
+    own: dict[str, Any] = {
+        system.SOURCE: pa.repeat(pa.scalar(source), count),
+        system.SOURCE_TIMESTAMP: instants,
+        system.OPERATION: [system.DELETE if value is None else system.UPSERT for value in values],
+        system.KAFKA_TOPIC: pa.repeat(pa.scalar(topic), count),
+        system.KAFKA_PARTITION: messages.partitions,
+        system.KAFKA_OFFSET: messages.offsets,
+        system.KAFKA_TIMESTAMP: instants,
+        system.KAFKA_KEY: messages.keys,
+        system.KAFKA_HEADERS: messages.headers,
+        system.RESCUED_DATA: _spread(decoded.rescued, count),
+        system.RULE: _spread(dict.fromkeys(bad, decoder.rule), count),
+        system.REASON: _spread(bad, count),
+        system.PAYLOAD: _spread({row: values[row] for row in bad}, count),
+    }
+    arrays = [*decoded.columns]
+    for name in schema.names[len(arrays) :]:
+        kind, made = schema.field(name).type, own[name]
+        arrays.append(made.cast(kind) if isinstance(made, pa.Array) else pa.array(made, kind))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _spread(found: Mapping[int, object], count: int) -> list[object]:
@@ -173,7 +208,12 @@ def _spread(found: Mapping[int, object], count: int) -> list[object]:
 def _millis(timestamp: tuple[int, int]) -> int | None:
     """A message's timestamp. None: it has none, or one that no calendar knows."""
     kind, millis = timestamp
-    return millis if kind and _YEAR_1 <= millis < _YEAR_10000 else None
+    return in_calendar(millis) if kind else None
+
+
+def in_calendar(millis: int) -> int | None:
+    """A timestamp, where a calendar knows it."""
+    return millis if _YEAR_1 <= millis < _YEAR_10000 else None
 
 
 def _headers(headers: list[tuple[str, bytes | None]] | None) -> list[dict[str, object]] | None:

@@ -19,7 +19,9 @@ from lakekit.sources.cursors import NullCursor
 from lakekit.sources.protocol import Details, Increment, KeyRead, Overlap, Target
 
 if TYPE_CHECKING:
+    from lakekit.engines.spark.tables import SparkEngine
     from lakekit.sources.postgres_session import Relation, Session
+    from lakekit.sources.postgres_types import Column
     from lakekit.sources.postgres_watermark import Activity, CursorType, Mark, Value
 
 logger = logging.getLogger(__name__)
@@ -156,6 +158,24 @@ def _check_time_zone(_instance: object, _attribute: object, value: object) -> No
 
 
 @attrs.frozen
+class Start:
+    """Where a read of a table starts, and what was known just before its snapshot."""
+
+    relation: Relation
+    before: Mark
+    low: Value | None = attrs.field(kw_only=True)
+    top: int | None = attrs.field(kw_only=True)
+    activity: Activity = attrs.field(kw_only=True)
+    time_zone: str | None = attrs.field(kw_only=True)
+
+    def after(self, seen: Value | None) -> Details:
+        """The position after the read, from the largest cursor that it saw."""
+        return postgres_watermark.advance(
+            self.before, seen=seen, top=self.top, activity=self.activity, time_zone=self.time_zone
+        ).to_details()
+
+
+@attrs.frozen
 class PostgresTable:
     """A table of PostgreSQL as a source of ``ingest``. Made by ``Postgres.table``.
 
@@ -221,36 +241,64 @@ class PostgresTable:
             ContractError: A NULL cursor under ``on_null_cursor="raise"``, or a value that no Arrow type can hold.
         """
         with postgres_session.connect(self.server.connection_string, place=self.place) as session:
-            relation = session.relation(self.name)
-            kind = postgres_read.cursor_type(self, postgres_read.choose(self, session.columns(relation)))
-            top = postgres_read.top(session, self) if kind == "integer" else None
-            activity = session.activity()  # before the snapshot
-            if kind is not None and activity.doubt:
-                logger.warning("%s: %s.", self.place, activity.doubt)
-            before = self._mark(position, relation, kind)
-            low = postgres_watermark.start(before.low, self.lookback)
-            with self._rows(session, relation, low=low) as read:
+            start = self.start(session, position)
+            with self._rows(session, start) as read:
 
                 def details() -> Details:
                     if not read.exhausted:
                         raise RuntimeError("details() was asked before the batches were read to their end")
-                    after = postgres_watermark.advance(before, seen=read.seen, top=top, activity=activity, time_zone=self.time_zone)
-                    return after.to_details()
+                    return start.after(read.seen)
 
-                yield Increment(read.schema, read.batches(), details, None if position is None else self._overlap(low))
-
-    def _overlap(self, low: Value | None) -> Overlap:
-        return Overlap(self.cursor, low, nulls=self.cursor is not None and self.on_null_cursor == "include")
+                yield Increment(read.schema, read.batches(), details, self.overlap(position, start))
 
     @contextmanager
-    def _rows(self, session: Session, relation: Relation, *, low: Value | None) -> Generator[postgres_read.Read]:
-        session.begin(self.name, relation)
-        columns = postgres_read.choose(self, session.columns(relation))
+    def open_on_spark(self, engine: SparkEngine, position: Details | None, *, target: Target) -> Generator[Increment]:
+        """Read the same rows as `open`, through JDBC, in as many tasks as their size is worth, all in one snapshot.
+
+        Raises:
+            ConfigError: The session has no JDBC driver, or the connection string says what JDBC can't do.
+            SourceError, SourceConfigError, SchemaError, ContractError: As from `open`.
+        """
+        from lakekit.sources import postgres_spark
+
+        with (
+            postgres_session.connect(self.server.connection_string, place=self.place) as session,
+            postgres_spark.read(self, session, engine, position) as increment,
+        ):
+            yield increment
+
+    def start(self, session: Session, position: Details | None) -> Start:
+        """Where a read starts; asked outside of a transaction, before its snapshot is taken."""
+        relation = session.relation(self.name)
+        kind = postgres_read.cursor_type(self, postgres_read.choose(self, session.columns(relation)))
+        top = postgres_read.top(session, self) if kind == "integer" else None
+        activity = session.activity()  # before the snapshot
+        if kind is not None and activity.doubt:
+            logger.warning("%s: %s.", self.place, activity.doubt)
+        before = self._mark(position, relation, kind)
+        low = postgres_watermark.start(before.low, self.lookback)
+        return Start(relation, before, low=low, top=top, activity=activity, time_zone=self.time_zone)
+
+    def overlap(self, position: Details | None, start: Start) -> Overlap | None:
+        """What of a read may stand in the target already. None: nothing was read before."""
+        if position is None:
+            return None
+        return Overlap(self.cursor, start.low, nulls=self.cursor is not None and self.on_null_cursor == "include")
+
+    def begin(self, session: Session, start: Start) -> tuple[list[Column], CursorType | None]:
+        """Take the snapshot, and look in it at the columns to read."""
+        session.begin(self.name, start.relation)
+        columns = postgres_read.choose(self, session.columns(start.relation))
         kind = postgres_read.cursor_type(self, columns)
         system_columns.refuse_reserved((column.name for column in columns), place=self.place)
         if kind is not None and self.on_null_cursor == "raise":
             postgres_read.refuse_null_cursors(session, self, columns)
-        with session.stream(postgres_read.query(self, columns, kind=kind, low=low)) as (_, batches):
+        return columns, kind
+
+    @contextmanager
+    def _rows(self, session: Session, start: Start) -> Generator[postgres_read.Read]:
+        columns, kind = self.begin(session, start)
+        with session.stream(postgres_read.query(self, columns, kind=kind, low=start.low)) as (_, batches):
             yield postgres_read.Read(self, columns, kind, batches)
 
     def _mark(self, position: Details | None, relation: Relation, kind: CursorType | None) -> Mark:

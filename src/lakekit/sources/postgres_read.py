@@ -76,6 +76,11 @@ def _from(table: PostgresTable, conditions: Sequence[str | None]) -> str:
 
 def query(table: PostgresTable, columns: Sequence[Column], *, kind: CursorType | None, low: Value | None) -> str:
     """The statement that reads the rows from ``low`` on."""
+    return f"SELECT {postgres_types.select_list(columns)}{rows_from(table, kind=kind, low=low)}"
+
+
+def rows_from(table: PostgresTable, *, kind: CursorType | None, low: Value | None) -> str:
+    """FROM and WHERE of the rows from ``low`` on."""
     bound = None
     if kind is not None and table.cursor is not None:
         cursor = quote(table.cursor)
@@ -84,7 +89,7 @@ def query(table: PostgresTable, columns: Sequence[Column], *, kind: CursorType |
             bound = f"{bound} OR {cursor} IS NULL"
         elif bound is None and table.on_null_cursor == "exclude":
             bound = f"{cursor} IS NOT NULL"
-    return f"SELECT {postgres_types.select_list(columns)}{_from(table, [bound, table.where])}"
+    return _from(table, [bound, table.where])
 
 
 def key_query(table: PostgresTable, columns: Sequence[Column], *, scope: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -21,7 +22,7 @@ BATCH_BYTES: Final = 8 << 20
 _LOCKABLE: Final = ("r", "p")
 _RELATIONS: Final = "('r', 'p', 'v', 'm', 'f')"
 # What the text of a value depends on: the same whoever reads.
-_TEXT_SETTINGS: Final = (
+TEXT_SETTINGS: Final = (
     "TimeZone = 'UTC'",
     "DateStyle = 'ISO, YMD'",
     "IntervalStyle = 'iso_8601'",
@@ -60,6 +61,21 @@ class Session:
             self._ask(lambda: cursor.execute(sql))
             return cast("list[tuple[Any, ...]]", self._ask(cursor.fetchall))
 
+    def estimate(self, sql: str) -> tuple[int, int]:
+        """How many rows the server expects a query to give, and how many bytes each has, by its statistics."""
+        with closing(self._connection.cursor()) as cursor:
+            cursor.adbc_statement.set_options(**{"adbc.postgresql.use_copy": "false"})  # COPY takes no EXPLAIN
+            self._ask(lambda: cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}"))
+            ((text,),) = self._ask(cursor.fetchall)
+        plan = json.loads(text)[0]["Plan"]
+        return int(plan["Plan Rows"]), int(plan["Plan Width"])
+
+    def snapshot(self) -> str:
+        """The name under which other connections take this transaction's snapshot, for as long as it is open."""
+        self.command("SET LOCAL idle_in_transaction_session_timeout = 0")
+        ((name,),) = self.rows("SELECT pg_catalog.pg_export_snapshot()")
+        return str(name)
+
     def command(self, sql: str) -> None:
         """Run a statement without a result."""
         with closing(self._connection.cursor()) as cursor:
@@ -95,7 +111,7 @@ class Session:
         empty. Views, foreign tables, and tables of which only some columns may be read, can't be locked.
         """
         self.command("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        for setting in _TEXT_SETTINGS:  # none of these takes the snapshot yet
+        for setting in TEXT_SETTINGS:  # none of these takes the snapshot yet
             self.command(f"SET LOCAL {setting}")
         if relation.kind in _LOCKABLE and relation.readable:
             self.command(f"LOCK TABLE {postgres_names.quoted(table)} IN ACCESS SHARE MODE")

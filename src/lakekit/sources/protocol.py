@@ -12,6 +12,9 @@ import attrs
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from lakekit.engines.plan import Frame
+    from lakekit.engines.spark.tables import SparkEngine
+
 Details = Mapping[str, object]
 """How far a source was read, in the source's own words. JSON-able; stored in the bookmark of the target."""
 
@@ -50,6 +53,21 @@ class Target:
     in_portions: bool = False
 
 
+@attrs.frozen(eq=False)
+class Held:
+    """The rows of an increment where the engine has read them by itself: all of them, once.
+
+    Attributes:
+        frame: The rows.
+        read: How many there are, the bad ones included.
+        rejected: How many are bad.
+    """
+
+    frame: Frame
+    read: int
+    rejected: int
+
+
 @attrs.frozen
 class Increment:
     """One read of a source, from a position on.
@@ -64,6 +82,7 @@ class Increment:
         rejecting: Whether rows may be bad: then the schema ends with ``_rule``, ``_reason`` (text) and ``_payload`` (the bytes that could not
             be read). A row with a ``_reason`` goes to the rejects; in all others the three are NULL.
         behind: Whether the source holds more than this increment takes. Only where it was asked for portions.
+        held: The rows where the engine holds them already; then there are no batches.
     """
 
     schema: pa.Schema
@@ -72,6 +91,7 @@ class Increment:
     overlap: Overlap | None = None
     rejecting: bool = False
     behind: bool = False
+    held: Held | None = None
 
 
 @attrs.frozen
@@ -112,4 +132,13 @@ class Source(Protocol):
 
     def keys(self, *, scope: str | None) -> AbstractContextManager[KeyRead]:
         """Read every key that lives in the source now; ``scope`` is a condition that limits them."""
+        ...
+
+
+@runtime_checkable
+class SparkSource(Source, Protocol):
+    """A source that Spark reads by itself, in as many tasks as it is worth."""
+
+    def open_on_spark(self, engine: SparkEngine, position: Details | None, *, target: Target) -> AbstractContextManager[Increment]:
+        """Read what `open` would read, from and to the same positions, and leave the rows with Spark."""
         ...

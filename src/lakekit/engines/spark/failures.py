@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
+from lakekit import errors
 from lakekit.errors import LakekitError, QueryError, SchemaError
 
 _CONVERSIONS: Final = ("CAST_INVALID_INPUT", "CAST_OVERFLOW", "ARITHMETIC_OVERFLOW", "NUMERIC_VALUE_OUT_OF_RANGE", "INVALID_FRACTION")
@@ -18,6 +21,7 @@ _MOVED_ON: Final = (
 )
 _ABSENT: Final = ("TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND", "NoSuchTableException", "NoSuchNamespaceException")
 _THERE: Final = ("TABLE_OR_VIEW_ALREADY_EXISTS", "TABLE_ALREADY_EXISTS", "AlreadyExistsException", "already exists")
+_CARRIED: Final = re.compile(r"lakekit error <([A-Za-z0-9+/=]+)>")
 _UNPARSED: Final = ("PARSE_SYNTAX_ERROR",)
 
 
@@ -80,10 +84,26 @@ def explained() -> Generator[None]:
 
 def explain(error: Exception) -> LakekitError:
     """Lakekit's error for one of Spark's while it computes."""
+    if (found := _CARRIED.search(str(error))) is not None:
+        kind, *fields = json.loads(base64.b64decode(found[1]))
+        return getattr(errors, kind)(*fields[:2], got=fields[2], hint=fields[3])
     if says(error, _CONVERSIONS):
         found = next(word for word in _CONVERSIONS if word in str(error))
         return SchemaError("query", "a value can't be converted", got=found, hint="use clean(), or TRY_CAST.")
     return QueryError("query", "can't be evaluated", got=first_line(error))
+
+
+def carried(error: LakekitError) -> RuntimeError:
+    """An error raised on a worker, in a form that `explain` finds in the text of Spark's."""
+    fields = [type(error).__name__, error.place, error.problem, error.got, error.hint]
+    return RuntimeError(f"lakekit error <{base64.b64encode(json.dumps(fields).encode()).decode()}>")
+
+
+def java_class(error: BaseException) -> str:
+    """The class of the Java exception that an error tells of: the innermost one that it names. It shows no values."""
+    found = re.findall(r"\b(?:[a-z_]\w*\.)+([A-Z]\w*(?:Exception|Error))\b", str(error))
+    named = [name for name in found if name not in {"SparkException", "Py4JJavaError"}]
+    return named[0] if named else type(error).__name__
 
 
 def first_line(error: Exception) -> str:
