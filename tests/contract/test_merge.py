@@ -83,6 +83,20 @@ def test_a_late_row_does_not_win(lake: Any) -> None:
     assert living(lake, TABLE, "name", "at") == [("new", 5)]
 
 
+def test_a_row_that_changed_upstream_at_the_instant_it_had_is_not_late(lake: Any) -> None:
+    def one(run: str, version: int) -> None:
+        people = [{**person(number, f"{run}{number}", 1), "version": version} for number in range(16)]
+        lk.merge(frame(lake, run, *people), into="silver.one", key="id", order_by="version")
+
+    def two() -> lk.Commit:
+        return lk.merge(lk.read_new(lake, "silver.one", into="silver.two"), key="id", order_by="at")
+
+    for version, run in enumerate("abc"):
+        one(run, version)
+        two()
+    assert sorted(living(lake, "silver.two", "id", "name")) == [(number, f"c{number}") for number in range(16)]
+
+
 def test_a_null_order_is_the_earliest(lake: Any) -> None:
     put(lake, "a", person(1, "dated", 5))
     assert put(lake, "b", {"id": 1, "name": "undated", "at": None}, person(2, "other", 1)).late == 1

@@ -96,7 +96,7 @@ def ingest_deletes(
 def _live(session: Session, state: TableState, keys: tuple[str, ...], scope: str | None) -> Frame:
     """The last row of each key that is not deleted."""
     names = state.schema.names
-    last = nth(names, keys, order_columns(names, None, place="ingest_deletes()"))
+    last = nth(state.schema, keys, order_columns(names, None, place="ingest_deletes()"))
     given = "".join(f" AND {ident(name)} IS NOT NULL" for name in keys)  # what has no key can't be found missing
     within = "" if scope is None else f" AND ({sql.expression(scope, names, place='ingest_deletes(deletes.scope)')})"
     query = (

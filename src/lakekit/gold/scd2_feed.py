@@ -108,7 +108,7 @@ def snapshot_events(
     names = rows.schema.names
     once = session.stage(
         Query(
-            f"SELECT * EXCEPT (_nth) FROM (SELECT *, {nth(names, spec.key, order_columns(names, None, place='merge_scd2()'))} AS _nth FROM batch WHERE NOT {ident(IS_DELETE)}) WHERE _nth = 1",
+            f"SELECT * EXCEPT (_nth) FROM (SELECT *, {nth(rows.schema, spec.key, order_columns(names, None, place='merge_scd2()'))} AS _nth FROM batch WHERE NOT {ident(IS_DELETE)}) WHERE _nth = 1",
             {"batch": rows},
         )
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import attrs
+import pyarrow as pa
 
 from lakekit import columns as system
 from lakekit.batch import Batch, Rejects
@@ -96,7 +97,7 @@ def _records_sql(source: Source, columns: Sequence[str], missing: str) -> str:
         # A deleted record says nothing any more, and keeps nothing.
         items.append(f"CASE WHEN NOT {gone} THEN nullif(lk_plain(batch.{ident(name)}, '{kind}'), '') END AS {ident(name)}")
     order = order_columns(names, None, place=PLACE)
-    compared = [name for name in names if name in columns or name in source.key or system.is_system(name)]
+    compared = pa.schema([field for field in schema if field.name in columns or field.name in source.key or system.is_system(field.name)])
     keys = ", ".join(ident(name) for name in source.key)
     items += [f"{gone} AS _gone", f"{nth(compared, source.key, order)} AS _nth", f"count(*) OVER (PARTITION BY {keys}) AS _of"]
     return f"SELECT * EXCEPT (_nth) FROM (SELECT {', '.join(items)} FROM batch WHERE NOT ({missing})) WHERE _nth = 1"

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from lakekit import columns as system
-from lakekit.engines.types import ident
+from lakekit.engines.functions import family
+from lakekit.engines.types import ident, sql_type
+from lakekit.errors import ConfigError
+from lakekit.incremental import rejects
 from lakekit.incremental.target import require_columns
 from lakekit.names import Columns
 from lakekit.names import columns as as_columns
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 DEFAULT_ORDER: Final = (system.SOURCE_TIMESTAMP, system.KAFKA_PARTITION, system.KAFKA_OFFSET, system.INGESTION_TIMESTAMP)
 
@@ -23,22 +29,38 @@ def order_columns(names: Sequence[str], order_by: Columns | None, *, place: str)
     return given
 
 
-def nth(names: Sequence[str], keys: Sequence[str], order: Sequence[str]) -> str:
+def nth(schema: pa.Schema, keys: Sequence[str], order: Sequence[str]) -> str:
     """SQL that numbers the rows of each key, the last one first, by a total order."""
     last = [f"{ident(name)} DESC NULLS LAST" for name in order]
-    if system.OPERATION in names:
+    if system.OPERATION in schema.names:
         last.append(f"CASE WHEN {ident(system.OPERATION)} = '{system.DELETE}' THEN 1 ELSE 0 END DESC")
-    last.append(f"{digest(names)} DESC")
+    last.append(f"{digest(schema)} DESC")
     return f"row_number() OVER (PARTITION BY {', '.join(ident(name) for name in keys)} ORDER BY {', '.join(last)})"
 
 
-def digest(names: Sequence[str], *, prefix: str = "") -> str:
-    """SQL for a digest of a row's business columns: NULL and '' differ, and so do ('a', 'bc') and ('ab', 'c')."""
+def digest(fields: Iterable[pa.Field[Any]], *, prefix: str = "") -> str:
+    """SQL for a digest of a row's business columns: NULL and '' differ, and so do ('a', 'bc') and ('ab', 'c').
+
+    The same on each engine; floats alone may be printed differently from ten millions on.
+    """
     parts: list[str] = []
-    for name in sorted(name for name in names if not system.is_system(name)):
-        text = f"CAST({prefix}{ident(name)} AS STRING)"
+    for field in sorted((field for field in fields if not system.is_system(field.name)), key=lambda field: field.name):
+        text = _text(f"{prefix}{ident(field.name)}", field.type)
         parts.append(f"coalesce(concat(CAST(length({text}) AS STRING), ':', {text}), '-')")
     return f"md5(concat({', '.join(parts)}))" if parts else "''"
+
+
+def _text(value: str, kind: pa.DataType) -> str:
+    import pyarrow as pa
+
+    if pa.types.is_nested(kind):
+        return f"lk_to_json(named_struct('v', {rejects.printable(value, kind)}))"
+    try:
+        words = sql_type(kind)
+        family(words)
+    except ConfigError:
+        return f"CAST({value} AS STRING)"
+    return f"lk_plain({value}, '{words}')"
 
 
 def newer(order: Sequence[str], one: str, other: str) -> str:

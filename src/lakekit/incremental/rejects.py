@@ -78,11 +78,12 @@ def _json(fields: Sequence[pa.Field[Any]]) -> str:
     NULLs are left out: a column that came later must not make another row of one that was rejected before.
     """
     return (
-        f"lk_to_json(named_struct({', '.join(f'{literal(field.name)}, {_printable(ident(field.name), field.type)}' for field in fields)}))"
+        f"lk_to_json(named_struct({', '.join(f'{literal(field.name)}, {printable(ident(field.name), field.type)}' for field in fields)}))"
     )
 
 
-def _printable(value: str, kind: pa.DataType) -> str:
+def printable(value: str, kind: pa.DataType) -> str:
+    """SQL for a value as JSON may hold it, the same on each engine."""
     forms = _Forms(
         binary="base64({})", floating="CAST({} AS STRING)", instant="lk_instant({})", local="CAST({} AS STRING)", listed="lk_in_json({})"
     )

@@ -34,4 +34,4 @@ def latest(batch: Batch, *, key: Columns, order_by: Columns | None = None) -> Ba
     require_columns(names, keys, place="latest(key=)")
     sides.refuse_derived(batch, keys, place="latest(key=)", hint="latest() before lookup().")
     order = order_columns(names, order_by, place="latest(order_by=)")
-    return batch.then(f"SELECT * EXCEPT (_nth) FROM (SELECT *, {nth(names, keys, order)} AS _nth FROM batch) WHERE _nth = 1")
+    return batch.then(f"SELECT * EXCEPT (_nth) FROM (SELECT *, {nth(batch.schema, keys, order)} AS _nth FROM batch) WHERE _nth = 1")

@@ -24,6 +24,8 @@ from lakekit.names import Columns, Identifier, TableName, companion
 from lakekit.names import columns as as_columns
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from lakekit.engines.protocol import Prepared, Session
     from lakekit.lake import Lake
 
@@ -95,7 +97,8 @@ def merge(
             set(batch.key) - set(keys),
         )
     condition = target.delete_condition(batch, delete_when, place="merge")
-    spec = Spec(keys, order_columns(names, order_by, place="merge(order_by=)"), condition, deletes)
+    current = bool(batch.key) and set(batch.key) <= set(keys)
+    spec = Spec(keys, order_columns(names, order_by, place="merge(order_by=)"), condition, deletes, current)
     schema = target.schema_for(batch.schema, _STORED)
     sides.require_storable(batch, names, keys, place=f"merge(): {'.'.join(into_)}")
     found = batch.lake.find(into_)
@@ -153,12 +156,18 @@ def _plan(
 
 @attrs.frozen
 class Spec:
-    """How a table is kept: by which key, in which order, and what becomes of deletes."""
+    """How a table is kept: by which key, in which order, and what becomes of deletes.
+
+    Attributes:
+        current: Each incoming row is what its upstream, kept by the same key, holds now. So of equal instants it is the later one: a row that
+            was looked up again keeps its own.
+    """
 
     key: tuple[str, ...]
     order: tuple[str, ...]
     delete_when: str
     deletes: Deletes
+    current: bool = False
 
 
 @attrs.frozen(eq=False)
@@ -188,7 +197,7 @@ def reduce(session: Session, batch: Batch, into: Identifier, spec: Spec) -> Work
     names = [name for name in batch.columns if name != system.WRITE_ID]
     inner = (
         f"SELECT {', '.join(ident(name) for name in names)}, {_kind_of_delete(names, spec)}, "
-        f"{nth(batch.columns, spec.key, spec.order)} AS _nth, count(*) OVER (PARTITION BY {', '.join(map(ident, spec.key))}) AS _of FROM batch WHERE NOT ({missing})"
+        f"{nth(batch.schema, spec.key, spec.order)} AS _nth, count(*) OVER (PARTITION BY {', '.join(map(ident, spec.key))}) AS _of FROM batch WHERE NOT ({missing})"
     )
     staged = session.stage(Query(f"SELECT * EXCEPT (_nth) FROM ({inner}) WHERE _nth = 1", {"batch": rows}))
     least = ", ".join(f"min({ident(name)}) AS `min_{index}`, max({ident(name)}) AS `max_{index}`" for index, name in enumerate(spec.key))
@@ -235,7 +244,7 @@ def classify(session: Session, state: TableState, work: Work, spec: Spec, write_
         inputs["dead"] = dead
         buried = f"LEFT JOIN dead d ON {' AND '.join(f's.{ident(name)} <=> d.{ident(name)}' for name in spec.key)}"
     columns = ", ".join(f"{_column(name, incoming, spec, write_id)} AS {ident(name)}" for name in stored)
-    text = f"SELECT {columns}, {_class(incoming, stored, spec, buried=dead is not None)} AS _class FROM incoming s LEFT JOIN (SELECT *, true AS _there FROM stored) t ON {on} {buried}"
+    text = f"SELECT {columns}, {_class(work.staged.schema, state.schema, spec, buried=dead is not None)} AS _class FROM incoming s LEFT JOIN (SELECT *, true AS _there FROM stored) t ON {on} {buried}"
     classified = session.stage(Query(text, inputs))
     counts = {
         row["_class"]: row["n"] for row in _rows(session, Query("SELECT _class, count(*) AS n FROM c GROUP BY _class", {"c": classified}))
@@ -283,8 +292,9 @@ def _column(name: str, incoming: Sequence[str], spec: Spec, write_id: int) -> st
     return f"s.{ident(name)}"
 
 
-def _class(incoming: Sequence[str], stored: Sequence[str], spec: Spec, *, buried: bool) -> str:
+def _class(given: pa.Schema, held: pa.Schema, spec: Spec, *, buried: bool) -> str:
     """SQL that says what becomes of each incoming row."""
+    incoming, stored = given.names, [name for name in held.names if name != system.OPERATION]
     compared = [name for name in incoming if name in stored and name not in _RUN and name not in spec.key]
     says = _says(compared, spec)
     same = " AND ".join(
@@ -294,8 +304,9 @@ def _class(incoming: Sequence[str], stored: Sequence[str], spec: Spec, *, buried
     order = [name for name in spec.order if name in incoming and name in stored]
     age = newer(order, "s", "t")
     business = [name for name in incoming if name in stored and not system.is_system(name)]
-    wins_tie = f"CASE WHEN s._is_delete <> (NOT {alive}) THEN s._is_delete ELSE {digest(business, prefix='s.')} > {digest(business, prefix='t.')} END"
-    if not order:  # nothing says which row is later: what comes now is
+    one, other = (digest([schema.field(name) for name in business], prefix=side) for schema, side in ((given, "s."), (held, "t.")))
+    wins_tie = f"CASE WHEN s._is_delete <> (NOT {alive}) THEN s._is_delete ELSE {one} > {other} END"
+    if spec.current or not order:  # nothing says which row is later: what comes now is
         wins_tie = "true"
     cases = []
     if spec.deletes.mode == "ignore":
