@@ -20,7 +20,8 @@ from lakekit.sources.protocol import Details, Increment, KeyRead, Overlap, Targe
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lakekit.sources.mongo_cursor import CursorType, Mark
+    from lakekit.engines.spark.tables import SparkEngine
+    from lakekit.sources.mongo_cursor import CursorType, Mark, Value
     from lakekit.sources.mongo_read import Read
     from lakekit.sources.mongo_session import Session
     from lakekit.sources.mongo_spool import Spool
@@ -159,6 +160,21 @@ def _to_schema(value: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
 
 
 @attrs.frozen
+class Start:
+    """Where a read of a collection starts: what was read before, what the cursor is, the server's clock, and which documents are wanted."""
+
+    before: Mark
+    kind: CursorType | None
+    now: datetime | None
+    wanted: dict[str, Any]
+    overlap: Overlap
+
+    def after(self, seen: Value | None, hollow: frozenset[str]) -> Details:
+        """The position after the read."""
+        return mongo_cursor.advance(self.before, kind=self.kind, seen=seen, now=self.now, hollow=hollow).to_details()
+
+
+@attrs.frozen
 class MongoCollection:
     """A collection of MongoDB as a source of ``ingest``. Made by ``Mongo.collection``.
 
@@ -236,24 +252,43 @@ class MongoCollection:
             ConfigError: ``lookback=`` does not go with the cursor's type.
         """
         with self._spool() as spool:
-            with self._connect() as session:
-                before = self._mark(position, session.find(self.name))
-                now = session.now()  # before the documents: a cursor past it is in the future
-                kind = self._cursor_type(session, before)
-                low = mongo_cursor.start(before, self.lookback)
-                read = self._read(spool, kind=kind, before=before)
-                wanted = mongo_cursor.condition(self.cursor, kind, low=low, nulls=self.on_null_cursor)
-                read.gather(session.stream(self.name, wanted), target=target.schema)
-            overlap = Overlap(self.cursor, low, nulls=self.cursor is not None and self.on_null_cursor == "include")
+            with self.connect() as session:
+                start = self.start(session, position)
+                read = self._read(spool, kind=start.kind, before=start.before)
+                read.gather(session.stream(self.name, start.wanted), target=target.schema)
 
             def details() -> Details:
                 if not read.exhausted:
                     raise RuntimeError("details() was asked before the batches were read to their end")
-                return mongo_cursor.advance(before, kind=kind, seen=read.seen, now=now, hollow=read.hollow).to_details()
+                return start.after(read.seen, read.hollow)
 
-            yield Increment(read.schema, read.batches(), details, None if position is None else overlap)
+            yield Increment(read.schema, read.batches(), details, None if position is None else start.overlap)
 
-    def _connect(self) -> AbstractContextManager[Session]:
+    @contextmanager
+    def open_on_spark(self, engine: SparkEngine, position: Details | None, *, target: Target) -> Generator[Increment]:
+        """Read the same documents as `open`, by MongoDB's own connector, in as many tasks as its partitioner makes.
+
+        Raises:
+            ConfigError: The session has no connector; or as from `open`.
+            SourceError, SourceConfigError, SchemaError, ContractError: As from `open`.
+        """
+        from lakekit.sources import mongo_spark
+
+        with mongo_spark.read(self, engine, position, target=target) as increment:
+            yield increment
+
+    def start(self, session: Session, position: Details | None) -> Start:
+        """Where a read starts."""
+        before = self._mark(position, session.find(self.name))
+        now = session.now()  # before the documents: a cursor past it is in the future
+        kind = self._cursor_type(session, before)
+        low = mongo_cursor.start(before, self.lookback)
+        overlap = Overlap(self.cursor, low, nulls=self.cursor is not None and self.on_null_cursor == "include")
+        wanted = mongo_cursor.condition(self.cursor, kind, low=low, nulls=self.on_null_cursor)
+        return Start(before, kind, now, wanted, overlap)
+
+    def connect(self) -> AbstractContextManager[Session]:
+        """A connection to the server."""
         from lakekit.sources import mongo_session
 
         return mongo_session.connect(self.server, place=self.place)
@@ -318,7 +353,7 @@ class MongoCollection:
         if scope is not None:
             raise ConfigError(f"{self.place}.keys(scope=)", "MongoDB understands no SQL", got=repr(scope), hint="leave scope= out.")
         with self._spool() as spool:
-            with self._connect() as session:
+            with self.connect() as session:
                 uuid = session.find(self.name)
                 now = session.now() or datetime.now(UTC)
                 read = self._read(spool, kind=None, before=mongo_cursor.Mark(None, collection=uuid))

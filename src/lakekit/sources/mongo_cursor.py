@@ -61,11 +61,11 @@ class Mark:
             "cursor": self.cursor,
             "type": self.type,
             "collection": self.collection,
-            "low": _text(self.low),
-            "seen": _text(self.seen),
+            "low": text_of(self.low),
+            "seen": text_of(self.seen),
         }
         if self.hollow:
-            details["hollow"] = {path: _text(seen) for path, seen in self.hollow.items()}
+            details["hollow"] = {path: text_of(seen) for path, seen in self.hollow.items()}
         return details
 
     @classmethod
@@ -77,9 +77,9 @@ class Mark:
             cursor=known["cursor"],
             type=kind,
             collection=known["collection"],
-            low=_value(known["low"], kind),
-            seen=_value(known["seen"], kind),
-            hollow={path: _value(seen, kind) for path, seen in known.get("hollow", {}).items()},
+            low=from_text_of(known["low"], kind),
+            seen=from_text_of(known["seen"], kind),
+            hollow={path: from_text_of(seen, kind) for path, seen in known.get("hollow", {}).items()},
         )
 
     def restarted(self, *, cursor: str | None, collection: str | None) -> Mark:
@@ -87,11 +87,13 @@ class Mark:
         return Mark(cursor, collection=collection, hollow=dict.fromkeys(self.hollow))
 
 
-def _text(value: Value | None) -> str | None:
+def text_of(value: Value | None) -> str | None:
+    """A cursor value as text."""
     return value if value is None or isinstance(value, str) else to_text(value)
 
 
-def _value(text: str | None, kind: CursorType | None) -> Value | None:
+def from_text_of(text: str | None, kind: CursorType | None) -> Value | None:
+    """The cursor value that a text was made of."""
     if text is None or kind is None or kind == "objectId":
         return text
     return cast("datetime | int", from_text(text, "integer" if kind == "integer" else "instant"))

@@ -90,76 +90,59 @@ def _no_cursor(place: str, value: object) -> NoReturn:
     )
 
 
-class Read:
-    """The documents of one read.
+class Rows:
+    """Makes rows of documents.
 
     Attributes:
-        schema: The columns; known when ``gather`` is through.
+        schema: The columns; known when ``settle`` was told what the documents hold.
         seen: The largest cursor.
-        exhausted: Whether the batches were read to their end.
     """
 
-    def __init__(self, collection: MongoCollection, spool: Spool, *, kind: mongo_cursor.CursorType | None, before: Mark) -> None:
-        """Prepare to read; ``before`` is where the read starts."""
-        self._collection, self._spool, self._before = collection, spool, before
+    def __init__(self, collection: MongoCollection, *, kind: mongo_cursor.CursorType | None, before: Mark) -> None:
+        """Take the collection; ``before`` is where the read starts."""
+        self._collection, self._before = collection, before
         self._kind: mongo_cursor.CursorType | None = kind
         self._declared = collection.declared_types()
         if kind is not None and collection.cursor is not None:
             self._declared[collection.cursor] = CURSOR_TYPES[kind]
         self._business = pa.schema([])
-        self._hollow: set[str] = set()
         self.schema = pa.schema([])
         self.seen: Value | None = None
-        self.exhausted = False
+
+    def shape(self) -> Shape:
+        """Where what is seen is noted."""
+        return Shape(declared=self._declared)
+
+    def settle(self, shape: Shape, *, target: pa.Schema | None) -> None:
+        """Choose the columns for what was seen."""
+        self.settled(schema_of(shape, declared=self._declared, target=target))
+
+    def settled(self, business: pa.Schema) -> None:
+        """Take the columns that were chosen, besides those of lakekit."""
+        own: list[pa.Field[Any]] = [pa.field(RESCUED_DATA, pa.string()), pa.field(SOURCE, pa.string()), pa.field(SOURCE_TIMESTAMP, INSTANT)]
+        self._business = business
+        self.schema = pa.schema([*business, *own])
 
     @property
-    def hollow(self) -> frozenset[str]:
-        """Where empty documents and arrays of an unknown type were met."""
-        return frozenset(self._hollow)
+    def business(self) -> pa.Schema:
+        """The columns without those of lakekit."""
+        return self._business
 
-    def gather(self, batches: Iterator[bytes], *, target: pa.Schema | None, only: Sequence[str] | None = None) -> None:
-        """Read everything, and learn the types; ``only`` these columns, without those of lakekit."""
-        declared = self._declared if only is None else {name: kind for name, kind in self._declared.items() if name in only}
-        shape = Shape(declared=declared)
-        for raw in batches:
-            for part in parts(raw):
-                shape.observe(self._documents(part))
-                self._spool.write(part)
-        found = schema_of(shape, declared=declared, target=target)
-        for name in only or ():  # an empty collection has no keys of any type, and yet the column is asked for
-            found = found if name in found.names else found.append(pa.field(name, pa.string()))
-        self._business = found
-        own: list[pa.Field[Any]] = [pa.field(RESCUED_DATA, pa.string()), pa.field(SOURCE, pa.string()), pa.field(SOURCE_TIMESTAMP, INSTANT)]
-        self.schema = self._business if only is not None else pa.schema([*self._business, *own])
+    def columns(self) -> Columns:
+        """What turns documents into the columns."""
+        return Columns(self._business, declared=self._declared, stays_hollow=self._stays_hollow if self._before.hollow else None)
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """The rows, once."""
-        columns = Columns(self._business, declared=self._declared, stays_hollow=self._stays_hollow if self._before.hollow else None)
-        held: list[pa.RecordBatch] = []
-        rows = size = 0
-        for part in self._spool.parts():
-            batch = self._batch(self._documents(part), columns)
-            held.append(batch)
-            rows, size = rows + batch.num_rows, size + len(part)
-            if rows >= BATCH_ROWS or size >= BATCH_BYTES:
-                yield _together(held)
-                held, rows, size = [], 0, 0
-        if rows:
-            yield _together(held)
-        self._hollow = columns.hollow
-        self.exhausted = True
-
-    def _batch(self, documents: list[dict[str, Any]], columns: Columns) -> pa.RecordBatch:
+    def batch(self, documents: list[dict[str, Any]], columns: Columns) -> pa.RecordBatch:
+        """The rows of some documents."""
         arrays, rescued = columns.build(documents)
         if len(self.schema) > len(self._business):
             arrays += [rescued, pa.repeat(pa.scalar(self._collection.origin, pa.string()), len(documents)), self._instants(documents)]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
-    def _documents(self, part: bytes) -> list[dict[str, Any]]:
-        """The documents of a part, without those that are left out for want of a cursor."""
-        documents = decode(part, place=self._collection.place)
+    def kept(self, documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The documents, without those that are left out for want of a cursor. Notes the largest cursor."""
         cursor, kind = self._collection.cursor, self._kind
-        if cursor is None or kind is None:
+        if cursor is None or kind is None or not documents:
             return documents
         raw: list[Any] = [document.get(cursor) for document in documents]
         if set(map(type, raw)) == {_NATIVE.get(kind)}:
@@ -194,6 +177,61 @@ class Read:
             return value is None or until is None or value <= until
 
         return stays
+
+
+class Read(Rows):
+    """The documents of one read by this process, put aside until their types are known.
+
+    Attributes:
+        exhausted: Whether the batches were read to their end.
+    """
+
+    def __init__(self, collection: MongoCollection, spool: Spool, *, kind: mongo_cursor.CursorType | None, before: Mark) -> None:
+        """Prepare to read; ``before`` is where the read starts."""
+        super().__init__(collection, kind=kind, before=before)
+        self._spool = spool
+        self._hollow: set[str] = set()
+        self.exhausted = False
+
+    @property
+    def hollow(self) -> frozenset[str]:
+        """Where empty documents and arrays of an unknown type were met."""
+        return frozenset(self._hollow)
+
+    def gather(self, batches: Iterator[bytes], *, target: pa.Schema | None, only: Sequence[str] | None = None) -> None:
+        """Read everything, and learn the types; ``only`` these columns, without those of lakekit."""
+        if only is not None:
+            self._declared = {name: kind for name, kind in self._declared.items() if name in only}
+        shape = self.shape()
+        for raw in batches:
+            for part in parts(raw):
+                shape.observe(self._documents(part))
+                self._spool.write(part)
+        self.settle(shape, target=target)
+        if only is not None:
+            for name in only:  # an empty collection has no keys of any type, and yet the column is asked for
+                self._business = self._business if name in self._business.names else self._business.append(pa.field(name, pa.string()))
+            self.schema = self._business
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows, once."""
+        columns = self.columns()
+        held: list[pa.RecordBatch] = []
+        rows = size = 0
+        for part in self._spool.parts():
+            batch = self.batch(self._documents(part), columns)
+            held.append(batch)
+            rows, size = rows + batch.num_rows, size + len(part)
+            if rows >= BATCH_ROWS or size >= BATCH_BYTES:
+                yield _together(held)
+                held, rows, size = [], 0, 0
+        if rows:
+            yield _together(held)
+        self._hollow = columns.hollow
+        self.exhausted = True
+
+    def _documents(self, part: bytes) -> list[dict[str, Any]]:
+        return self.kept(decode(part, place=self._collection.place))
 
 
 def _together(batches: list[pa.RecordBatch]) -> pa.RecordBatch:

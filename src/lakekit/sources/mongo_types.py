@@ -32,7 +32,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import pyarrow as pa
-from bson import DBRef, Decimal128, Int64, ObjectId
+from bson import Binary, DBRef, Decimal128, Int64, ObjectId, Regex
 from bson.datetime_ms import DatetimeMS
 
 from lakekit.columns import is_system
@@ -54,6 +54,12 @@ _SCALARS: Final[Mapping[type, pa.DataType]] = {
 }
 # What a column of another maker is widened to, where such a value is met.
 _WIDER: Final[Mapping[pa.DataType, Mapping[type, pa.DataType]]] = {pa.int32(): {Int64: pa.int64()}, pa.float32(): {float: pa.float64()}}
+_NAMES: Final[Mapping[type, str]] = {
+    kind: kind.__name__
+    for kind in (int, Int64, float, Decimal128, bool, datetime, DatetimeMS, str, ObjectId, UUID, bytes, type(None), dict, list)
+}
+_KINDS: Final[Mapping[str, type]] = {**{name: kind for kind, name in _NAMES.items()}, "binary": Binary, "other": Regex}
+"""What other processes call the types; all that become text are alike."""
 _NOTHING: Final = frozenset({type(None), dict, list})
 
 
@@ -100,6 +106,30 @@ class Shape:
             if self.element is None:
                 self.element = self._child("[]")
             self.element.observe([element for value in values if type(value) is list for element in value])
+
+    def to_plain(self) -> dict[str, Any]:
+        """What was seen as plain data, for another process."""
+        return {
+            "kinds": sorted(_NAMES.get(kind, "binary" if issubclass(kind, bytes) else "other") for kind in self.kinds),
+            "fields": {name: field.to_plain() for name, field in self.fields.items()},
+            "element": None if self.element is None else self.element.to_plain(),
+        }
+
+    def add(self, seen: Mapping[str, Any]) -> None:
+        """Note what another process saw.
+
+        Raises:
+            SchemaError: There are too many fields.
+        """
+        self.kinds |= {_KINDS[name] for name in seen["kinds"]}
+        for name, inner in seen["fields"].items():
+            if name not in self.fields:
+                self.fields[name] = self._child(name)
+            self.fields[name].add(inner)
+        if seen["element"] is not None:
+            if self.element is None:
+                self.element = self._child("[]")
+            self.element.add(seen["element"])
 
     def _child(self, name: str) -> Shape:
         if next(self._made) > MAX_FIELDS:

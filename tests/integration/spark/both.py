@@ -51,7 +51,7 @@ def rows(lake: lk.Lake, table: str, *by: str) -> list[dict[str, Any]]:
     if table not in lake.tables():
         return []
     found = [{name: row[name] for name in sorted(row) if name not in VARYING} for row in lk.read(lake, table).to_arrow().to_pylist()]
-    return sorted(found, key=lambda row: tuple(str(row[name]) for name in by) if by else repr(row))
+    return sorted(found, key=lambda row: tuple(str(row.get(name)) for name in by) if by else repr(row))
 
 
 def differences(found: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> list[tuple[object, ...]]:

@@ -100,7 +100,7 @@ def carried(error: LakekitError) -> RuntimeError:
 
 
 def java_class(error: BaseException) -> str:
-    """The class of the Java exception that an error tells of: the innermost one that it names. It shows no values."""
+    """The class of the Java exception that an error tells of first, which shows no values."""
     found = re.findall(r"\b(?:[a-z_]\w*\.)+([A-Z]\w*(?:Exception|Error))\b", str(error))
     named = [name for name in found if name not in {"SparkException", "Py4JJavaError"}]
     return named[0] if named else type(error).__name__
