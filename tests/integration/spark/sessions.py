@@ -64,6 +64,7 @@ def without_extensions(folder: Path) -> dict[str, Any]:
         "spark.sql.catalog.lake.uri": f"jdbc:sqlite:{folder / 'catalog.db'}",
         "spark.sql.catalog.lake.warehouse": f"file://{folder / 'warehouse'}",
     }
+    (folder / "warehouse").mkdir()
     spark = started({"spark.jars": str(runtime), **catalogs}, folder)
     files = lk.connect(spark, catalog="files")
 

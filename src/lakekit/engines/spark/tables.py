@@ -74,6 +74,11 @@ class SparkEngine:
         self.catalog = catalog
         self.create_namespaces = create_namespaces
 
+    @property
+    def connected(self) -> bool:
+        """Whether the session is one of Spark Connect: then Spark is another process."""
+        return type(self.spark).__module__.startswith("pyspark.sql.connect")
+
     @staticmethod
     def takes(target: object) -> TypeIs[SparkSession]:
         """Whether the target is a session this engine can work in."""
@@ -89,7 +94,8 @@ class SparkEngine:
         version = tuple(int(part) for part in spark.version.split(".")[:2])
         if version < _OLDEST:
             raise ConfigError("connect()", "expected Spark 3.5 or later", got=spark.version, hint="pip install 'lakekit[spark]'.")
-        name = catalog or str(spark.catalog.currentCatalog())
+        # Not catalog.currentCatalog(): on a second classic session, it opens the catalog by the settings of the first one.
+        name = catalog or str(spark.sql("SELECT current_catalog()").collect()[0][0])
         if _is_plain(spark, name):
             hint = 'connect(spark, catalog="lake") names another; a session without one needs the line "spark.sql.catalog.lake" = '
             raise ConfigError(
@@ -98,7 +104,8 @@ class SparkEngine:
         try:
             spark.sql(f"SHOW NAMESPACES IN {ident(name)}").collect()
         except failures.kinds() as error:
-            raise _no_catalog(name, error, f"{version[0]}.{version[1]}") from None
+            known = spark.conf.get(f"spark.sql.catalog.{name}", None) is not None
+            raise _no_catalog(name, error, f"{version[0]}.{version[1]}", known=known) from None
         return cls(spark, name, create_namespaces=create_namespaces)
 
     def load(self, table: Identifier) -> TableState:
@@ -231,7 +238,7 @@ class SparkEngine:
         return SparkWork(self.spark)
 
 
-def _no_catalog(name: str, error: Exception, version: str) -> ConfigError:
+def _no_catalog(name: str, error: Exception, version: str, *, known: bool) -> ConfigError:
     """The error for a catalog that can't be used, with the line to add."""
     if failures.says(error, ("No suitable driver",)):
         hint = f'add the driver of the catalog\'s database to the session, for SQLite: "spark.jars.packages" = "{SQLITE}".'
@@ -240,6 +247,9 @@ def _no_catalog(name: str, error: Exception, version: str) -> ConfigError:
         runtime = RELEASES.get(version, RELEASES["4.1"]).runtime
         hint = f'add Iceberg\'s jar to the session: "spark.jars.packages" = "{runtime}".'
         return ConfigError("connect()", "the session has no Iceberg", got=f"catalog {name!r}", hint=hint)
+    if known:
+        problem, hint = f"the catalog {name!r} can't be opened", f'look at the session\'s settings "spark.sql.catalog.{name}.…".'
+        return ConfigError("connect(catalog=)", problem, got=failures.first_line(error), hint=hint)
     hint = f'name one of the session\'s, or add it: "spark.sql.catalog.{name}" = "{CATALOG_CLASS}", with its type.'
     return ConfigError("connect(catalog=)", "expected a catalog of the session", got=repr(name), hint=hint)
 
