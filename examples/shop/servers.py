@@ -15,7 +15,7 @@ import psycopg
 import pyarrow as pa
 
 from examples.shop import world
-from examples.shop.kafka import MockKafka
+from examples.shop.kafka import KafkaBus, MockKafka
 from examples.shop.pipeline import DOCUMENTS, EVENTS, TOPIC, Systems
 from examples.shop.postgres import PostgresServer
 from lakekit import sources
@@ -118,7 +118,7 @@ class Shop:
 
     dsn: str
     market: Market
-    bus: MockKafka
+    bus: KafkaBus
 
     @property
     def systems(self) -> Systems:
@@ -136,9 +136,22 @@ class Shop:
 
 
 @contextlib.contextmanager
-def open_shop(folder: Path) -> Iterator[Shop]:
+def open_bus(*, for_java: bool) -> Iterator[KafkaBus]:
+    """The mock, which needs nothing; for Kafka's Java client a real broker, which needs Java and Maven."""
+    if not for_java:
+        with MockKafka() as bus:
+            yield bus
+        return
+    from tests.servers.kafka import KafkaServer
+
+    with KafkaServer() as server, KafkaBus(server.servers) as bus:
+        yield bus
+
+
+@contextlib.contextmanager
+def open_shop(folder: Path, *, for_java: bool = False) -> Iterator[Shop]:
     """Start everything, with empty tables."""
-    with PostgresServer() as server, open_market(folder) as market, MockKafka() as bus:
+    with PostgresServer() as server, open_market(folder) as market, open_bus(for_java=for_java) as bus:
         with psycopg.connect(server.dsn, autocommit=True) as connection:
             connection.execute(world.SCHEMA)
         bus.create(TOPIC)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import tempfile
 from datetime import timedelta
@@ -21,13 +22,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Three hours of a shop, from three sources to a star of Iceberg tables.")
     parser.add_argument("--engine", choices=("embedded", "spark"), default="embedded", help="what computes (default: %(default)s)")
     engine = parser.parse_args().engine
-    with tempfile.TemporaryDirectory(prefix="lakekit-shop-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="lakekit-shop-", ignore_cleanup_errors=True) as folder, contextlib.ExitStack() as stack:
         try:
             lake = open_lake(Path(folder) / "lake", engine)
-        except lk.LakekitError as error:
+            shop = stack.enter_context(open_shop(Path(folder), for_java=engine == "spark"))
+        except (lk.errors.ConfigError, RuntimeError) as error:  # Java, Maven or a package is missing
             sys.exit(f"The demo can't run on {engine}. {error}")
-        with open_shop(Path(folder)) as shop:
-            run(shop, lake)
+        run(shop, lake)
 
 
 def open_lake(folder: Path, engine: str) -> lk.Lake:
@@ -37,7 +38,7 @@ def open_lake(folder: Path, engine: str) -> lk.Lake:
 
 def run(shop: Shop, lake: lk.Lake) -> None:
     """Let three hours pass, and show what came out."""
-    print(f"The shop: a real PostgreSQL; the marketplace: {shop.market.name}; events: Kafka's protocol, by librdkafka's mock broker")
+    print(f"The shop: a real PostgreSQL; the marketplace: {shop.market.name}; events: {shop.bus.name}")
     for number, hour in enumerate(world.HOURS):
         shop.let_pass(hour)
         headline(f"Hour {number + 1}: {hour.title}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import random
 import re
@@ -13,6 +14,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from lakekit.bronze.follow import can_follow, follow
 from lakekit.bronze.ingest import Options, take
 from lakekit.commit import Commit
 from lakekit.errors import ConfigError, RetryableError
@@ -27,6 +29,7 @@ logger = logging.getLogger(__name__)
 REMEMBERED: Final = 100
 ATTEMPTS: Final = 10
 LONGEST_PAUSE: Final = 60.0
+_BREATH: Final = 1.0  # seconds between a query that ended and the next one
 _EVERY: Final = re.compile(r"(?P<count>\d+(?:\.\d+)?) *(?P<unit>second|minute|hour)s?")
 _SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600}
 
@@ -42,6 +45,9 @@ def stream(
     max_reject_fraction: float | None = None,
 ) -> Stream:
     r"""Ingest what is new in a source again and again: each micro-batch is one commit of rows and bookmark, as with `ingest`.
+
+    On a classic Spark session, a topic is read in portions until the stream has caught up, and from then on by a long-running query of
+    Structured Streaming, which tells what is new every so often. Its checkpoint is thrown away: the table's own bookmark says where to begin.
 
     The stream runs in a thread of its own, at once. Wait for it: it ends with the program, and a program that ends is no error to it.
     A crash at any instant loses and doubles nothing; the next stream, or the next `ingest`, reads on.
@@ -75,10 +81,22 @@ def stream(
     1
     """
     options = Options(on_change=on_change, max_reject_fraction=max_reject_fraction, in_portions=True, place="stream")
-    lake.identifier(into, place="stream(into=)")
+    identifier = lake.identifier(into, place="stream(into=)")
     if not isinstance(source, Source):  # pyright: ignore[reportUnnecessaryIsInstance] -- users are not type-checked
         raise ConfigError("stream()", "expected a source", got=type(source).__name__, hint="write bus.topic('events', schema=…).")
-    running = Stream(lambda: take(lake, source, into=into, options=options), every=None if every is None else _seconds(every), then=then)
+    seconds = None if every is None else _seconds(every)
+    running = Stream(lambda: take(lake, source, into=into, options=options), every=seconds, then=then)
+    if seconds is not None and can_follow(lake, source):
+        running.follow_by(
+            lambda each, stop: follow(
+                lake,
+                source,
+                into=identifier,
+                seconds=seconds,
+                take=lambda at, batch: each(lambda: take(at, batch, into=into, options=options)),
+                stop=stop,
+            )
+        )
     running.start()
     return running
 
@@ -90,21 +108,40 @@ def _seconds(every: object) -> float:
     return float(found["count"]) * _SECONDS[found["unit"]]
 
 
+class _AgainError(Exception):
+    """A micro-batch of a query failed in a way that may pass."""
+
+
+TakeOne = Callable[[], tuple[Commit, bool]]
+Follow = Callable[[Callable[[TakeOne], "Commit | None"], threading.Event], None]
+
+
 class Stream:
     """A running stream. Made by `stream`."""
 
-    def __init__(self, take_one: Callable[[], tuple[Commit, bool]], *, every: float | None, then: Callable[[Commit], None] | None) -> None:
+    def __init__(self, take_one: TakeOne, *, every: float | None, then: Callable[[Commit], None] | None) -> None:
         self._take = take_one
         self._every = every
         self._then = then
         self._commits: deque[Commit] = deque(maxlen=REMEMBERED)
+        self._follow: Follow | None = None
         self._stop = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="lakekit-stream", daemon=True)
 
+    def follow_by(self, follow: Follow) -> None:
+        """Once it has caught up, let a query of Spark tell what is new. `stream` has done so."""
+        self._follow = follow
+
     def start(self) -> None:
         """Begin. `stream` has done so."""
+        atexit.register(self._leave)
         self._thread.start()
+
+    def _leave(self) -> None:
+        """The program ends: so does the stream, after the micro-batch at hand. A thread cut off inside DuckDB would abort the program."""
+        self.stop()
+        self._thread.join()
 
     @property
     def commits(self) -> list[Commit]:
@@ -158,18 +195,43 @@ class Stream:
             while not self._stop.is_set():
                 began = time.monotonic()
                 commit, behind = self._patiently()
-                if commit is not None and commit.committed:
-                    self._commits.append(commit)
-                    if self._then is not None:
-                        self._then(commit)
+                self._note(commit)
                 if behind:
                     continue
                 if self._every is None:
                     return
-                self._stop.wait(max(0.0, began + self._every - time.monotonic()))
+                if self._follow is not None:
+                    self._following(self._follow)
+                else:
+                    self._stop.wait(max(0.0, began + self._every - time.monotonic()))
         except BaseException as error:  # noqa: BLE001 -- wait() raises it, in the thread that asks
             self._error = error
             logger.warning("The stream has ended: %s", type(error).__name__)
+        finally:
+            atexit.unregister(self._leave)
+
+    def _following(self, follow: Follow) -> None:
+        """Follow the source. What may pass by itself ends the query only: the next micro-batch tells whether it has."""
+
+        def take(take_one: TakeOne) -> Commit | None:
+            try:
+                commit, _ = take_one()
+            except RetryableError as error:
+                raise _AgainError from error
+            self._note(commit)
+            return commit
+
+        try:
+            follow(take, self._stop)
+        except _AgainError as again:
+            logger.warning("The query begins anew: %s", again.__cause__)
+        self._stop.wait(_BREATH)
+
+    def _note(self, commit: Commit | None) -> None:
+        if commit is not None and commit.committed:
+            self._commits.append(commit)
+            if self._then is not None:
+                self._then(commit)
 
     def _patiently(self) -> tuple[Commit | None, bool]:
         """One micro-batch, tried again while that may help. No commit: stopped meanwhile."""

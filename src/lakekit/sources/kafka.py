@@ -17,7 +17,7 @@ from lakekit.sources.kafka_offsets import OnGap, OnRecreated
 from lakekit.sources.kafka_options import Options
 from lakekit.sources.kafka_read import Read
 from lakekit.sources.kafka_values import Clock, Epoch
-from lakekit.sources.protocol import Details, Increment, KeyRead, Target
+from lakekit.sources.protocol import Details, Following, Increment, KeyRead, Source, Target
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -268,6 +268,14 @@ class KafkaTopic:
 
         with kafka_spark.read(self, engine, position, in_portions=target.in_portions) as increment:
             yield increment
+
+    def follow(
+        self, engine: SparkEngine, position: Details | None, *, seconds: float, each: Callable[[SparkEngine, Source], None]
+    ) -> Following:
+        """Start a streaming query of Spark that begins at a position, and hands its micro-batches over."""
+        from lakekit.sources import kafka_follow
+
+        return kafka_follow.follow(self, engine, position or {}, seconds=seconds, each=each)
 
     def _decoder(self) -> tuple[pa.Schema, JsonDecoder]:
         """The declared columns, and what reads them from the messages."""

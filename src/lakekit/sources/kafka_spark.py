@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lakekit.sources.on_spark import OnWorker
 
 # A timestamp as a number: what no calendar knows becomes NULL on the worker, as on the embedded engine.
-_COLUMNS = ("value", "partition", "offset", "IF(timestampType < 0, NULL, unix_millis(timestamp)) AS millis", "key", "headers")
+COLUMNS = ("value", "partition", "offset", "IF(timestampType < 0, NULL, unix_millis(timestamp)) AS millis", "key", "headers")
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def read(topic: KafkaTopic, engine: SparkEngine, position: Details | None, *, in
         plan = topic.plan(connection, position, in_portions=in_portions)
         options = {**kafka_java.options(settings, place=topic.place), **_range(topic.name, plan)}
         messages = on_spark.load(engine, "kafka", options, place=topic.place)
-        parsed = on_spark.on_workers(messages.selectExpr(*_COLUMNS), parser(topic), schema)
+        parsed = on_spark.on_workers(messages.selectExpr(*COLUMNS), parser(topic), schema)
         rows = on_spark.staged(session, parsed, schema, place=topic.place)
         topic.require_same(connection, plan)
         held = on_spark.held(session, rows, rejecting=True)

@@ -142,3 +142,33 @@ class SparkSource(Source, Protocol):
     def open_on_spark(self, engine: SparkEngine, position: Details | None, *, target: Target) -> AbstractContextManager[Increment]:
         """Read what `open` would read, from and to the same positions, and leave the rows with Spark."""
         ...
+
+
+@runtime_checkable
+class FollowedSource(SparkSource, Protocol):
+    """A source that a streaming query of Spark can follow."""
+
+    def follow(
+        self, engine: SparkEngine, position: Details | None, *, seconds: float, each: Callable[[SparkEngine, Source], None]
+    ) -> Following:
+        """Start a query that begins at a position.
+
+        Args:
+            engine: The engine to start it in.
+            position: The details stored by the last read.
+            seconds: How often it looks for what is new.
+            each: Called with each micro-batch: an engine to take it in, and the micro-batch as a source.
+        """
+        ...
+
+
+class Following(Protocol):
+    """A query under way."""
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long; whether it has ended. It ends when a call of ``each`` raises, too."""
+        ...
+
+    def stop(self) -> None:
+        """End it now."""
+        ...

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
+from confluent_kafka.admin import AdminClient
 
 import lakekit as lk
 from examples.shop import world
-from examples.shop.kafka import MockKafka
+from examples.shop.kafka import KafkaBus
 from examples.shop.servers import TOPIC, MongoMarket, Shop
 
 SERVER_CLOCK = world.at(23, 59)  # whatever comes later is an instant of a clock, and each run asked for itself
@@ -19,15 +20,17 @@ RUN_COLUMNS = {"_write_id", "_reject_id", "_origin", "_since"}  # they name the 
 
 
 @contextmanager
-def opened(database: str, mongo: str) -> Generator[Shop]:
+def opened(database: str, mongo: str, kafka: str) -> Generator[Shop]:
     """The shop, with nothing in it, on servers that run."""
+    admin = AdminClient({"bootstrap.servers": kafka})
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(world.SCHEMA)
     market = MongoMarket(mongo, "a stand-in")
-    with MockKafka() as bus:
+    with KafkaBus(kafka) as bus:
         bus.create(TOPIC)
         yield Shop(database, market, bus)
     market.close()
+    admin.delete_topics([TOPIC], operation_timeout=30)[TOPIC].result(30)
 
 
 def tables(lake: lk.Lake) -> dict[str, list[str]]:

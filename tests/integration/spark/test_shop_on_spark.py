@@ -16,14 +16,15 @@ from tests.servers.spark import CATALOGS
 
 if TYPE_CHECKING:
     from examples.shop.servers import Shop
+    from tests.servers.kafka import KafkaServer
     from tests.servers.spark import Server
 
 NOTEBOOKS = Path(__file__).parents[3] / "examples" / "databricks"
 
 
 @pytest.fixture
-def shop(database: str, mongo: str) -> Iterator[Shop]:
-    with opened(database, mongo) as found:
+def shop(database: str, mongo: str, kafka: KafkaServer) -> Iterator[Shop]:
+    with opened(database, mongo, kafka.servers) as found:
         yield found
 
 

@@ -1,0 +1,40 @@
+"""What other processes do in the tests of streams on Spark."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import lakekit as lk
+from lakekit import sources
+from tests.integration.sources.kafka_topics import EVENTS, INTO
+from tests.servers.spark import catalog_settings, running
+
+
+def stream_on_spark(folder: Path, servers: str, name: str) -> None:
+    """Follow a topic in a Spark of this process's own, until it is killed. It notes that it began, and each commit that follows."""
+    tempfile.tempdir = str(folder / "temporary")
+    (folder / "temporary").mkdir(exist_ok=True)
+    with running(folder / "lake") as server:
+        lake = lk.connect(server.first, catalog="lake")
+        stream(lake, folder, servers, name)
+
+
+def stream_on_connect(folder: Path, servers: str, name: str, url: str, catalog: str) -> None:
+    """The same as a client of a Spark that outlives it."""
+    from pyspark.sql.connect.session import SparkSession
+
+    spark = SparkSession.builder.remote(url).create()
+    for key, value in catalog_settings(catalog, folder / "lake").items():
+        spark.conf.set(key, value)
+    stream(lk.connect(spark, catalog=catalog), folder, servers, name)
+
+
+def stream(lake: lk.Lake, folder: Path, servers: str, name: str) -> None:
+    topic = sources.Kafka(servers).topic(name, schema=EVENTS, max_messages=20_000)
+
+    def note(_commit: lk.Commit) -> None:
+        with (folder / "commits").open("a", encoding="utf-8") as file:
+            file.write("x")
+
+    lk.stream(lake, topic, into=INTO, every="0.3 seconds", then=note).wait()
