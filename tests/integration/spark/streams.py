@@ -14,7 +14,8 @@ from tests.servers.spark import catalog_settings, running
 def stream_on_spark(folder: Path, servers: str, name: str) -> None:
     """Follow a topic in a Spark of this process's own, until it is killed. It notes that it began, and each commit that follows."""
     tempfile.tempdir = str(folder / "temporary")
-    (folder / "temporary").mkdir(exist_ok=True)
+    for part in ("temporary", "lake"):
+        (folder / part).mkdir(exist_ok=True)
     with running(folder / "lake") as server:
         lake = lk.connect(server.first, catalog="lake")
         stream(lake, folder, servers, name)

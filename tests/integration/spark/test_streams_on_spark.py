@@ -123,7 +123,7 @@ def killed(start: object, kafka: KafkaServer, folder: Path, arguments: tuple[obj
             process = Running(start, folder, topic.servers, topic.name, *arguments)  # type: ignore[arg-type]
             deadline = time.monotonic() + PATIENCE
             while not commits.exists():
-                assert process._process.is_alive()
+                assert process._process.is_alive(), process.result()
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
             assert process.kill(after=draw.uniform(0.0, 3.0)), f"kill {number}: it had ended by itself"
