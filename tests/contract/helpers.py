@@ -58,6 +58,27 @@ def rows(batch: lk.Batch, *columns: str) -> list[tuple[Any, ...]]:
     return sorted((tuple(row[column] for column in columns) for row in batch.to_arrow().to_pylist()), key=repr)
 
 
+def figures(commit: lk.Commit) -> dict[str, int]:
+    """The counts of a commit that don't hang on how it was stored."""
+    return {
+        name: value
+        for name, value in commit.to_dict().items()
+        if type(value) is int and name not in ("write_id", "snapshot_id", "files", "bytes")
+    }
+
+
+def contents(lake: Any) -> dict[str, list[str]]:
+    """The rows of every table without what differs from run to run: writes, ids that hang on the tables' own, and when keys were read."""
+    own = {"_write_id", "_reject_id", "_origin", "_since", "_source_timestamp", "_row"}
+
+    def shown(row: dict[str, Any]) -> str:
+        kept = {name: value for name, value in row.items() if name not in own}
+        # pyiceberg 0.12 makes an empty list of structs out of NULL.
+        return str(kept | {"_deleted_at": row.get("_deleted_at") is not None, "_absorbed": row.get("_absorbed") or None})
+
+    return {name: sorted(map(shown, lk.read(lake, name, deleted=True).to_arrow().to_pylist())) for name in lake.tables()}
+
+
 def expire_all_but_the_last(lake: Any, name: str) -> None:
     table = foreign(lake, name)
     old = [found.snapshot_id for found in table.metadata.snapshots if found.snapshot_id != table.metadata.current_snapshot_id]

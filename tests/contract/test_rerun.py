@@ -15,7 +15,7 @@ import lakekit as lk
 from lakekit import rules
 from lakekit.errors import BookmarkLostError
 from tests.contract import town
-from tests.contract.helpers import compact, expire_all_but_the_last, foreign, frame, living, stored
+from tests.contract.helpers import compact, contents, expire_all_but_the_last, figures, foreign, frame, living, stored
 
 DAYS = (0, 1)
 
@@ -24,14 +24,6 @@ def files(folder: Path) -> dict[str, tuple[int, int]]:
     """Every file below a folder, with its size and the instant of its last change."""
     found = (path for path in folder.rglob("*") if path.is_file())
     return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in found}
-
-
-def figures(commit: lk.Commit) -> dict[str, int]:
-    return {
-        name: value
-        for name, value in commit.to_dict().items()
-        if type(value) is int and name not in ("write_id", "snapshot_id", "files", "bytes")
-    }
 
 
 def test_a_step_run_again_changes_nothing_and_makes_no_snapshot(lake: Any, tmp_path: Path) -> None:
@@ -84,18 +76,6 @@ def expire_all(lake: Any) -> None:
 def compact_and_expire_all(lake: Any) -> None:
     compact_all(lake)
     expire_all(lake)
-
-
-def contents(lake: Any) -> dict[str, list[str]]:
-    """The rows of every table without what differs from run to run: writes, ids that hang on the tables' own, and when keys were read."""
-    own = {"_write_id", "_reject_id", "_origin", "_since", "_source_timestamp", "_row"}
-
-    def shown(row: dict[str, Any]) -> str:
-        kept = {name: value for name, value in row.items() if name not in own}
-        # pyiceberg 0.12 makes an empty list of structs out of NULL.
-        return str(kept | {"_deleted_at": row.get("_deleted_at") is not None, "_absorbed": row.get("_absorbed") or None})
-
-    return {name: sorted(map(shown, lk.read(lake, name, deleted=True).to_arrow().to_pylist())) for name in lake.tables()}
 
 
 @pytest.mark.parametrize(

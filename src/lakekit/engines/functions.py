@@ -4,6 +4,7 @@
 | --- | --- |
 | ``lk_text(value, 'TYPE')`` | the canonical text of one value; never NULL; concatenated texts stay unambiguous |
 | ``lk_plain(value, 'TYPE')`` | the same text without its tag, as people read it: ``42``; NULL where the value is NULL |
+| ``lk_double(value)`` | the text of a floating-point number by which it is told from others; for digests, not for people |
 | ``lk_hash63(text)`` | a number from 0 to 2**63 - 1: the first 8 bytes of the MD5 of the text, without the sign bit |
 | ``lk_collect(value, position)`` | the values of a group as an array, in order of position (unique within the group) |
 | ``lk_to_json(struct)`` | a struct as a JSON object, without the fields that are NULL; NULLs stay in lists |
@@ -70,6 +71,13 @@ _JSONS: Final[Mapping[str, Mapping[str, str]]] = {
     # The session's time zone is UTC, so the offset that Spark leaves out is known.
     "spark": {"lk_to_json": "TO_JSON({v})", "lk_in_json": "{v}", "lk_instant": "CAST({v} AS STRING) || '+00'"},
 }
+# The engines print floats differently, but count alike: whole part, then 52 binary digits behind the point, then 52 more; each step is exact.
+# Beyond 2**124 all are one.
+_DOUBLE: Final = """CASE WHEN ISNAN({v}) THEN 'nan' WHEN ABS({v}) >= 21267647932558653966460912964485513216D THEN CASE WHEN {v} > 0 THEN 'inf' ELSE '-inf' END
+WHEN ABS({v}) >= 4611686018427387904D THEN 'e' || CAST(CAST(FLOOR({v} / 4611686018427387904D) AS BIGINT) AS STRING)
+|| '.' || CAST(CAST(FLOOR(({v} / 4611686018427387904D - FLOOR({v} / 4611686018427387904D)) * 4503599627370496D) AS BIGINT) AS STRING)
+ELSE CAST(CAST(FLOOR({v}) AS BIGINT) AS STRING) || '.' || CAST(CAST(FLOOR(({v} - FLOOR({v})) * 4503599627370496D) AS BIGINT) AS STRING)
+|| '.' || CAST(CAST(FLOOR((({v} - FLOOR({v})) * 4503599627370496D - FLOOR(({v} - FLOOR({v})) * 4503599627370496D)) * 4503599627370496D) AS BIGINT) AS STRING) END"""
 
 
 def family(type_: str, *, place: str = "lk_text()") -> Family:
@@ -113,6 +121,8 @@ def expand(expression: exp.Expr, dialect: str) -> exp.Expr:
             return _text(one_deep(arguments[0]), arguments[1].name)
         if name == "lk_plain":
             return _fill(_TEXTS[family(arguments[1].name)], "databricks", v=one_deep(arguments[0]))
+        if name == "lk_double":
+            return _fill(_DOUBLE, "databricks", v=exp.cast(one_deep(arguments[0]), exp.DType.DOUBLE))
         if name == "lk_hash63":
             return _fill(_HASHES[engine], engine, v=one_deep(arguments[0]))
         if name in _JSONS[engine]:

@@ -82,11 +82,9 @@ def _json(fields: Sequence[pa.Field[Any]]) -> str:
     )
 
 
-def printable(value: str, kind: pa.DataType) -> str:
-    """SQL for a value as JSON may hold it, the same on each engine."""
-    forms = _Forms(
-        binary="base64({})", floating="CAST({} AS STRING)", instant="lk_instant({})", local="CAST({} AS STRING)", listed="lk_in_json({})"
-    )
+def printable(value: str, kind: pa.DataType, *, floating: str = "CAST({} AS STRING)") -> str:
+    """SQL for a value as JSON may hold it. The same on each engine, as far as these print floats alike."""
+    forms = _Forms(binary="base64({})", floating=floating, instant="lk_instant({})", local="CAST({} AS STRING)", listed="lk_in_json({})")
     return _converted(value, kind, forms)
 
 
