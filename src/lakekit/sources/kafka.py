@@ -251,7 +251,7 @@ class KafkaTopic:
             def details() -> Details:
                 if not read.exhausted:
                     raise RuntimeError("details() was asked before the batches were read to their end")
-                self.require_same(connection, plan)
+                self.require_same(connection, plan.topic_id)
                 return plan.to_details()
 
             yield Increment(read.schema, read.batches(), details, rejecting=True, behind=plan.behind)
@@ -302,9 +302,9 @@ class KafkaTopic:
         topic_id = found.topic_id or cast("str | None", (position or {}).get("topic_id"))
         return kafka_offsets.plan(topic_id, start, found, at_most=self.max_messages if in_portions else None)
 
-    def require_same(self, connection: Connection, plan: kafka_offsets.Plan) -> None:
+    def require_same(self, connection: Connection, topic_id: str | None) -> None:
         """Raise where the topic was made anew while it was read: the rows may be of both."""
-        if (now := connection.topic_id()) is not None and now != plan.topic_id:
+        if (now := connection.topic_id()) is not None and now != topic_id:
             raise SourceError(self.place, "the topic was deleted and made anew while it was read", hint="run it again.")
 
 

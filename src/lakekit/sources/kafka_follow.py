@@ -13,15 +13,15 @@ import tempfile
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
 from lakekit.engines.plan import Query
-from lakekit.engines.spark import dialect, failures
+from lakekit.engines.spark import failures
 from lakekit.engines.spark.tables import SparkEngine
 from lakekit.errors import SourceError
-from lakekit.sources import kafka_client, kafka_java, kafka_options, kafka_read, kafka_spark, on_spark
+from lakekit.sources import kafka_client, kafka_java, kafka_options, kafka_spark, on_spark
 from lakekit.sources.protocol import Details, Increment, KeyRead, Source, Target
 
 if TYPE_CHECKING:
@@ -77,12 +77,11 @@ class MicroBatch:
         topic = self.topic
         if position != self.reached.position:
             raise MovedError(topic.place, "another run has moved the bookmark", hint="the query begins anew from there.")
-        schema = dialect.readable_schema(kafka_read.schema_of(topic.declared()))
-        with _connected(topic) as connection, engine.session() as session:
-            parsed = on_spark.on_workers(self.messages.selectExpr(*kafka_spark.COLUMNS), kafka_spark.parser(topic), schema)
-            rows = on_spark.staged(session, parsed, schema, place=topic.place)
-            if (now := connection.topic_id()) is not None and now != self.reached.position["topic_id"]:
-                raise SourceError(topic.place, "the topic was deleted and made anew while it was read", hint="run it again.")
+        schema = kafka_spark.schema_of(topic)
+        with engine.session() as session:
+            rows = kafka_spark.parsed(topic, session, self.messages, schema)
+            with _connected(topic) as connection:
+                topic.require_same(connection, cast("str | None", self.reached.position["topic_id"]))
             ends = "SELECT _kafka_partition AS p, max(_kafka_offset) + 1 AS o FROM rows GROUP BY _kafka_partition"
             found = {row["p"]: row["o"] for batch in session.rows(Query(ends, {"rows": rows})) for row in batch.to_pylist()}
             offsets = {**self.reached.offsets, **found}

@@ -15,29 +15,42 @@ from lakekit.sources.protocol import Details, Increment
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from lakekit.engines.plan import Frame
+    from lakekit.engines.spark.session import SparkWork
     from lakekit.engines.spark.tables import SparkEngine
     from lakekit.sources.kafka import KafkaTopic
     from lakekit.sources.kafka_offsets import Plan
     from lakekit.sources.on_spark import OnWorker
 
 # A timestamp as a number: what no calendar knows becomes NULL on the worker, as on the embedded engine.
-COLUMNS = ("value", "partition", "offset", "IF(timestampType < 0, NULL, unix_millis(timestamp)) AS millis", "key", "headers")
+_COLUMNS = ("value", "partition", "offset", "IF(timestampType < 0, NULL, unix_millis(timestamp)) AS millis", "key", "headers")
 
 
 @contextmanager
 def read(topic: KafkaTopic, engine: SparkEngine, position: Details | None, *, in_portions: bool) -> Generator[Increment]:
     """The messages from the position's offsets up to the end that each partition has now, or a portion of them."""
     settings = kafka_options.Settings.of(topic.server.servers, topic.server.options)
-    schema = dialect.readable_schema(kafka_read.schema_of(topic.declared()))
-    with kafka_client.connect(settings, topic.name, place=topic.place) as connection, engine.session() as session:
-        plan = topic.plan(connection, position, in_portions=in_portions)
-        options = {**kafka_java.options(settings, place=topic.place), **_range(topic.name, plan)}
-        messages = on_spark.load(engine, "kafka", options, place=topic.place)
-        parsed = on_spark.on_workers(messages.selectExpr(*COLUMNS), parser(topic), schema)
-        rows = on_spark.staged(session, parsed, schema, place=topic.place)
-        topic.require_same(connection, plan)
+    schema = schema_of(topic)
+    with engine.session() as session:
+        with kafka_client.connect(settings, topic.name, place=topic.place) as connection:
+            plan = topic.plan(connection, position, in_portions=in_portions)
+            options = {**kafka_java.options(settings, place=topic.place), **_range(topic.name, plan)}
+            messages = on_spark.load(engine, "kafka", options, place=topic.place)
+            rows = parsed(topic, session, messages, schema)
+            topic.require_same(connection, plan.topic_id)
         held = on_spark.held(session, rows, rejecting=True)
         yield Increment(schema, iter(()), plan.to_details, rejecting=True, behind=plan.behind, held=held)
+
+
+def schema_of(topic: KafkaTopic) -> pa.Schema:
+    """The columns of a topic's rows on Spark."""
+    return dialect.readable_schema(kafka_read.schema_of(topic.declared()))
+
+
+def parsed(topic: KafkaTopic, session: SparkWork, messages: Any, schema: pa.Schema) -> Frame:
+    """Messages of the connector as rows, held."""
+    rows = on_spark.on_workers(messages.selectExpr(*_COLUMNS), parser(topic), schema)
+    return on_spark.staged(session, rows, schema, place=topic.place)
 
 
 def _range(topic: str, plan: Plan) -> dict[str, str]:

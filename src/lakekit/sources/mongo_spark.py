@@ -107,7 +107,7 @@ def _texts(batch: pa.RecordBatch) -> list[str]:
     return cast("list[str]", batch.column(0).to_pylist())
 
 
-def _without_secret(collection: MongoCollection) -> MongoCollection:
+def without_secret(collection: MongoCollection) -> MongoCollection:
     """The collection as it may travel to the workers."""
     server = attrs.evolve(collection.server, uri="mongodb://lakekit", name=collection.server.label)
     return attrs.evolve(collection, server=server, schema=dict(collection.schema))
@@ -117,7 +117,7 @@ def _learn(
     work: SparkWork, held: Frame, collection: MongoCollection, start: Start, shape: Shape
 ) -> tuple[Shape, mongo_cursor.Value | None]:
     """What the documents hold, and the largest cursor."""
-    named, kind, before = _without_secret(collection), start.kind, start.before
+    named, kind, before = without_secret(collection), start.kind, start.before
 
     def look(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         rows = Rows(named, kind=kind, before=before)
@@ -138,7 +138,7 @@ def _learn(
 
 def _maker(collection: MongoCollection, start: Start, business: pa.Schema) -> OnWorker:
     """What makes rows of the documents. The first row of a batch also tells where empty values of an unknown type were met."""
-    named, kind, before = _without_secret(collection), start.kind, start.before
+    named, kind, before = without_secret(collection), start.kind, start.before
 
     def make(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         rows = Rows(named, kind=kind, before=before)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from lakekit import columns as system
 from lakekit.engines.plan import Frame, Query
 from lakekit.engines.spark import dialect, failures
+from lakekit.engines.spark.jars import RELEASES, Connector
 from lakekit.errors import ConfigError, LakekitError, QueryError, SourceError
 from lakekit.sources.protocol import Held
 
@@ -32,11 +33,8 @@ class Explain(Protocol):
 
 
 _ABSENT: Final = ("Failed to find data source", "DATA_SOURCE_NOT_FOUND", "ClassNotFoundException", "CLASS_NOT_FOUND", "No suitable driver")
-_PACKAGES: Final[Mapping[str, str]] = {
-    "jdbc": "org.postgresql:postgresql:42.7.10",
-    "mongodb": "org.mongodb.spark:mongo-spark-connector_{scala}:10.5.0",
-    "kafka": "org.apache.spark:spark-sql-kafka-0-10_{scala}:{spark}",
-}
+# Spark's name of a connector, and that of the jar.
+_JARS: Final[Mapping[str, Connector]] = {"jdbc": "postgres", "mongodb": "mongo", "kafka": "kafka"}
 
 
 def load(engine: SparkEngine, name: str, options: Mapping[str, str], *, place: str, schema: str | None = None) -> Any:
@@ -72,11 +70,11 @@ def load_jdbc(engine: SparkEngine, relation: str, conditions: Sequence[str], opt
 def _refused(error: Exception, name: str, version: str, place: str) -> LakekitError:
     if not failures.says(error, _ABSENT):
         return SourceError(place, "Spark can't read it", got=failures.java_class(error), hint="try again; the executors must reach it too.")
-    package = _PACKAGES[name].format(scala="2.12" if version.startswith("3.") else "2.13", spark=version)
+    known = RELEASES.get(".".join(version.split(".")[:2]), RELEASES[max(RELEASES)])
     return ConfigError(
         place,
         f"Spark reads this through its connector {name!r}, and the session has none",
-        hint=f'add it when the session is made: "spark.jars.packages" = "{package}".',
+        hint=f'add it when the session is made: "spark.jars.packages" = "{known.connector(_JARS[name])}".',
     )
 
 

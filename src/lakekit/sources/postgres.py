@@ -261,10 +261,7 @@ class PostgresTable:
         """
         from lakekit.sources import postgres_spark
 
-        with (
-            postgres_session.connect(self.server.connection_string, place=self.place) as session,
-            postgres_spark.read(self, session, engine, position) as increment,
-        ):
+        with postgres_spark.read(self, engine, position) as increment:
             yield increment
 
     def start(self, session: Session, position: Details | None) -> Start:

@@ -44,24 +44,20 @@ _SPLIT: Final = "split_by"  # what the rows are split by; never fetched
 
 
 @contextmanager
-def read(table: PostgresTable, session: Session, engine: SparkEngine, position: Details | None) -> Generator[Increment]:
+def read(table: PostgresTable, engine: SparkEngine, position: Details | None) -> Generator[Increment]:
     """The rows from the position's low on."""
-    start = table.start(session, position)
-    columns, kind = table.begin(session, start)
-    schema = postgres_read.Read(table, columns, kind, iter(())).schema
-    dialect.refuse_time(schema, place=table.place)
-    frame = _frame(table, session, engine, start, columns, kind)
     with engine.session() as work:
-        made = on_spark.on_workers(frame, decoder(table, columns, kind), dialect.readable_schema(schema))
-        rows = on_spark.staged(work, made, schema, place=table.place, explain=_explain)
+        with postgres_session.connect(table.server.connection_string, place=table.place) as session:
+            start = table.start(session, position)
+            columns, kind = table.begin(session, start)
+            schema = postgres_read.Read(table, columns, kind, iter(())).schema
+            dialect.refuse_time(schema, place=table.place)
+            frame = _frame(table, session, engine, start, columns, kind)
+            schema = dialect.readable_schema(schema)
+            made = on_spark.on_workers(frame, decoder(table, columns, kind), schema)
+            rows = on_spark.staged(work, made, schema, place=table.place, explain=_explain)
         seen = _greatest(work, rows, table.cursor)
-        yield Increment(
-            dialect.readable_schema(schema),
-            iter(()),
-            lambda: start.after(seen),
-            table.overlap(position, start),
-            held=on_spark.held(work, rows),
-        )
+        yield Increment(schema, iter(()), lambda: start.after(seen), table.overlap(position, start), held=on_spark.held(work, rows))
 
 
 def _explain(error: BaseException, *, place: str) -> LakekitError:

@@ -1,4 +1,4 @@
-"""What other processes do in the tests of streams on Spark."""
+"""What other processes do in the tests of sources and streams on Spark."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import lakekit as lk
 from lakekit import sources
 from tests.integration.sources.kafka_topics import EVENTS, INTO
+from tests.servers.jars import jars
 from tests.servers.spark import catalog_settings, running
 
 
@@ -39,3 +40,26 @@ def stream(lake: lk.Lake, folder: Path, servers: str, name: str) -> None:
             file.write("x")
 
     lk.stream(lake, topic, into=INTO, every="0.3 seconds", then=note).wait()
+
+
+def refusals_without_connectors(folder: Path, dsn: str, mongo: str, market: str, kafka: str, topic: str) -> list[str]:
+    """What is said where the session has Iceberg's jar and no other."""
+    from pyspark.sql import SparkSession
+
+    folder.mkdir()
+    builder = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").config("spark.driver.host", "127.0.0.1")
+    builder = builder.config("spark.jars", ",".join(str(jar) for jar in jars("spark") if jar.name.startswith(("iceberg", "sqlite"))))
+    for key, value in catalog_settings("lake", folder).items():
+        builder = builder.config(key, value)
+    lake = lk.connect(builder.getOrCreate(), catalog="lake")
+    found: list[str] = []
+    for source in (
+        sources.Postgres(dsn).table("users"),
+        sources.Mongo(mongo, database=market).collection("orders"),
+        sources.Kafka(kafka).topic(topic, schema=EVENTS),
+    ):
+        try:
+            lk.ingest(lake, source, into="bronze.t")
+        except lk.errors.ConfigError as error:
+            found.append(str(error))
+    return found

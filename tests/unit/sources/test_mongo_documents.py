@@ -26,6 +26,7 @@ from lakekit.errors import SchemaError
 from lakekit.sources.mongo_cursor import Mark
 from lakekit.sources.mongo_read import Read
 from lakekit.sources.mongo_spool import Spool
+from lakekit.sources.mongo_types import Shape, schema_of
 from tests.unit.sources.mongo_documents import CODEC, DOCUMENTS, OWN, PLAIN, Document, encoded
 
 JSON = JSONOptions(json_mode=JSONMode.RELAXED, uuid_representation=UuidRepresentation.STANDARD)
@@ -210,3 +211,14 @@ def test_documents_whose_field_names_are_data_are_an_error_that_says_what_to_dec
         read([{"by_day": {f"d{number}": number for number in range(5_001)}}])
     declared = read([{"by_day": {f"d{number}": number for number in range(5_001)}}], schema={"by_day": "map<string, bigint>"})
     assert len(declared.column("by_day")[0].as_py()) == 5_001
+
+
+@given(DOCUMENTS, st.integers(0, 6))
+def test_what_several_processes_see_is_what_one_sees(documents: list[Document], cut: int) -> None:
+    whole, parts = Shape(), Shape()
+    whole.observe(documents)
+    for part in (documents[:cut], documents[cut:]):
+        seen = Shape()
+        seen.observe(part)
+        parts.add(json.loads(json.dumps(seen.to_plain())))
+    assert schema_of(parts, declared={}, target=None) == schema_of(whole, declared={}, target=None)
