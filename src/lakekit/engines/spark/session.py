@@ -183,9 +183,17 @@ def python_function(function: Function) -> Any:
         found = call(*given)
         return found if found.type == returns else found.cast(returns)
 
+    names = [field.name for field in cast("Any", returns)] if pa.types.is_struct(returns) else []
+
     def over_pandas(*columns: Any) -> Any:
+        import pandas as pd
+
         given = [pa.Array.from_pandas(column, type=kind) for column, kind in zip(columns, parameters, strict=True)]
-        return call(*given).to_pandas()
+        found = call(*given)
+        if not pa.types.is_struct(returns):
+            return found.to_pandas(types_mapper=pd.ArrowDtype)
+        table = pa.Table.from_arrays(found.flatten(), names=names)
+        return table.to_pandas(types_mapper=pd.ArrowDtype)  # pandas' own types would make floats of integers beside NULL
 
     arrow = getattr(PythonEvalType, "SQL_SCALAR_ARROW_UDF", None)  # Spark 4.1 and later
     chosen, kind = (over_pandas, PythonEvalType.SQL_SCALAR_PANDAS_UDF) if arrow is None else (over_arrow, arrow)
