@@ -189,7 +189,7 @@ def python_function(function: Function) -> Any:
         import pandas as pd
 
         given = [pa.Array.from_pandas(column, type=kind) for column, kind in zip(columns, parameters, strict=True)]
-        found = call(*given)
+        found: Any = call(*given)
         if not pa.types.is_struct(returns):
             return found.to_pandas(types_mapper=pd.ArrowDtype)
         table = pa.Table.from_arrays(found.flatten(), names=names)
