@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
+import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 
 import lakekit as lk
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from tests.servers.spark import Server
 
 _numbers = itertools.count(1)
+# Both kinds of session run everything in `make test-all`, and `make test` enough of it on each.
+classic_first = pytest.mark.parametrize("kind", ["classic", pytest.param("connect", marks=pytest.mark.slow)])
+connect_first = pytest.mark.parametrize("kind", [pytest.param("classic", marks=pytest.mark.slow), "connect"])
 VARYING = {"_ingestion_timestamp", "_write_id"}
 
 

@@ -10,7 +10,7 @@ import pytest
 import lakekit as lk
 from lakekit.errors import ConfigError, ContractError
 from tests.integration.sources.kafka_topics import Topic, everything
-from tests.integration.spark.both import Both, both, differences, rows
+from tests.integration.spark.both import Both, both, classic_first, connect_first, differences, rows
 
 if TYPE_CHECKING:
     from tests.servers.kafka import KafkaServer
@@ -53,6 +53,7 @@ def lakes(server: Server, kind: str, tmp_path: Path) -> Both:
     return both(server, kind, tmp_path / "lake")
 
 
+@connect_first
 def test_the_engines_give_the_same_rows_rejects_and_position(kafka: KafkaServer, lakes: Both) -> None:
     topic = Topic(kafka.servers, partitions=3)
     topic.send(*MESSAGES, partition=0, key=b"k\xff", headers=[("trace", b"\x00"), ("trace", None)], timestamp=1_767_225_600_123)
@@ -69,6 +70,7 @@ def test_the_engines_give_the_same_rows_rejects_and_position(kafka: KafkaServer,
     assert len(rejects[0]) == 8
 
 
+@classic_first
 def test_the_engines_take_turns_on_one_table(kafka: KafkaServer, lakes: Both) -> None:
     topic = Topic(kafka.servers, partitions=2)
     source = topic.source(max_messages=3)
@@ -83,6 +85,7 @@ def test_the_engines_take_turns_on_one_table(kafka: KafkaServer, lakes: Both) ->
     ]
 
 
+@classic_first
 def test_messages_of_aborted_transactions_are_left_out_and_a_dry_run_only_counts(kafka: KafkaServer, lakes: Both) -> None:
     topic = Topic(kafka.servers)
     for end in ("abort_transaction", "commit_transaction"):
@@ -98,6 +101,7 @@ def test_messages_of_aborted_transactions_are_left_out_and_a_dry_run_only_counts
     assert lk.ingest(lakes.embedded, topic.source(), into="bronze.events").inserted == 1
 
 
+@pytest.mark.slow
 def test_messages_deleted_before_they_were_read_are_an_error(kafka: KafkaServer, lakes: Both) -> None:
     topic = Topic(kafka.servers)
     topic.send({"id": 1})
@@ -109,6 +113,7 @@ def test_messages_deleted_before_they_were_read_are_an_error(kafka: KafkaServer,
     assert lk.ingest(lakes.spark, topic.source(on_gap="continue"), into="bronze.events").inserted == 1
 
 
+@classic_first
 def test_a_user_and_a_password_reach_the_broker(kafka: KafkaServer, lakes: Both) -> None:
     topic = Topic(kafka.servers)
     topic.send({"id": 1})

@@ -15,7 +15,7 @@ import lakekit as lk
 from lakekit.errors import ContractError
 from tests.integration.sources.mongo_reading import Market, orders
 from tests.integration.sources.test_mongo_types import CASES
-from tests.integration.spark.both import Both, both, differences, rows
+from tests.integration.spark.both import Both, both, classic_first, connect_first, differences, rows
 
 if TYPE_CHECKING:
     from tests.servers.spark import Server
@@ -42,6 +42,7 @@ def compare(lakes: Both, source: Any) -> None:
     assert lakes.position("bronze.on_spark", source) == lakes.position("bronze.embedded", source)
 
 
+@connect_first
 def test_every_type_comes_as_on_the_embedded_engine_and_what_misfits_later_is_rescued(market: Market, mongo: str, lakes: Both) -> None:
     market["orders"].insert_many(
         [
@@ -76,7 +77,8 @@ def test_every_type_comes_as_on_the_embedded_engine_and_what_misfits_later_is_re
     compare(lakes, orders(market, mongo, cursor="at"))
 
 
-@pytest.mark.parametrize("lookback", [None, timedelta(days=30)])
+@pytest.mark.parametrize("lookback", [timedelta(days=30), pytest.param(None, marks=pytest.mark.slow)])
+@classic_first
 def test_the_engines_take_turns_on_one_table(market: Market, mongo: str, lakes: Both, lookback: timedelta | None) -> None:
     source = orders(market, mongo, cursor="at", on_null_cursor="include", lookback=lookback, schema={"price": "decimal(12,2)"})
     for turn, lake in enumerate((lakes.spark, lakes.embedded, lakes.spark)):
@@ -88,6 +90,7 @@ def test_the_engines_take_turns_on_one_table(market: Market, mongo: str, lakes: 
     assert differences(rows(lakes.embedded, "bronze.turns", "_id", "at"), rows(lakes.embedded, "bronze.control", "_id", "at")) == []
 
 
+@classic_first
 def test_several_tasks_give_the_same_rows(market: Market, mongo: str, lakes: Both) -> None:
     conf = lakes.spark.spark.spark.conf
     conf.set("spark.mongodb.read.partitioner", f"{PARTITIONERS}.PaginateIntoPartitionsPartitioner")
@@ -98,6 +101,7 @@ def test_several_tasks_give_the_same_rows(market: Market, mongo: str, lakes: Bot
     compare(lakes, orders(market, mongo, cursor="_id"))
 
 
+@classic_first
 def test_a_document_without_a_cursor_is_the_same_error(market: Market, mongo: str, lakes: Both) -> None:
     market["orders"].insert_many([{"_id": 1, "at": DAY}, {"_id": 2}])
     with pytest.raises(ContractError, match="1 document where it is absent"):

@@ -13,7 +13,7 @@ from lakekit.errors import ConfigError, ContractError, SchemaError, SourceConfig
 from lakekit.sources import postgres_session, postgres_spark
 from tests.integration.sources.reading import execute, shop
 from tests.integration.sources.test_postgres_types import CASES
-from tests.integration.spark.both import Both, both, differences, rows
+from tests.integration.spark.both import Both, both, classic_first, connect_first, differences, rows
 
 if TYPE_CHECKING:
     from tests.servers.spark import Server
@@ -41,6 +41,7 @@ def users(dsn: str, count: int, *, ids: str = "g") -> None:
     )
 
 
+@connect_first
 def test_every_type_comes_as_on_the_embedded_engine(database: str, lakes: Both) -> None:
     execute(
         database,
@@ -65,7 +66,8 @@ def test_every_type_comes_as_on_the_embedded_engine(database: str, lakes: Both) 
     assert lakes.position("bronze.on_spark", source) == lakes.position("bronze.embedded", source)
 
 
-@pytest.mark.parametrize("cursor", ["at", "id"])
+@pytest.mark.parametrize("cursor", ["at", pytest.param("id", marks=pytest.mark.slow)])
+@classic_first
 def test_the_engines_take_turns_on_one_table(database: str, lakes: Both, many_tasks: None, cursor: str) -> None:
     users(database, 300, ids="g * 3")
     source = shop(database).table("users", cursor=cursor)
@@ -89,6 +91,7 @@ def test_the_engines_take_turns_on_one_table(database: str, lakes: Both, many_ta
     assert rows(lakes.embedded, "bronze.turns", "id", "at") == rows(lakes.embedded, "bronze.control", "id", "at")
 
 
+@classic_first
 def test_several_connections_see_one_snapshot_and_what_changes_meanwhile_comes_next(
     database: str, lakes: Both, many_tasks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,6 +122,7 @@ def test_several_connections_see_one_snapshot_and_what_changes_meanwhile_comes_n
     assert [(row["id"], row["name"]) for row in added] == [(1, "moved"), (300, "moved"), (999, "new")]
 
 
+@pytest.mark.slow
 def test_a_transaction_that_commits_late_is_read_late(database: str, lakes: Both) -> None:
     execute(
         database, "CREATE TABLE users (id int PRIMARY KEY, name text, at timestamptz DEFAULT now())", "INSERT INTO users VALUES (1, 'a')"
@@ -133,16 +137,18 @@ def test_a_transaction_that_commits_late_is_read_late(database: str, lakes: Both
 
 
 @pytest.mark.parametrize(
-    ("kind", "value", "says"),
+    ("declared", "value", "says"),
     [("timestamptz", "infinity", "infinity"), ("numeric(6,2)", "NaN", "NaN"), ("int[]", "{{1,2},{3,4}}", "2 dimensions")],
 )
-def test_a_value_that_arrow_cannot_hold_is_the_same_error(database: str, lakes: Both, kind: str, value: str, says: str) -> None:
-    execute(database, f"CREATE TABLE odd (id int, strange {kind})", f"INSERT INTO odd VALUES (1, NULL), (2, '{value}')")
+@classic_first
+def test_a_value_that_arrow_cannot_hold_is_the_same_error(database: str, lakes: Both, declared: str, value: str, says: str) -> None:
+    execute(database, f"CREATE TABLE odd (id int, strange {declared})", f"INSERT INTO odd VALUES (1, NULL), (2, '{value}')")
     with pytest.raises(ContractError, match=rf"public.odd.*column 'strange'.*{says}(?s:.*)Hint"):
         lk.ingest(lakes.spark, shop(database).table("odd"), into=INTO)
     assert INTO not in lakes.embedded.tables()
 
 
+@classic_first
 def test_a_row_that_fails_on_the_server_shows_no_value(database: str, lakes: Both) -> None:
     users(database, 3)
     with pytest.raises(SourceConfigError, match="failed on a row") as caught:
@@ -150,6 +156,7 @@ def test_a_row_that_fails_on_the_server_shows_no_value(database: str, lakes: Bot
     assert "n1" not in str(caught.value)
 
 
+@classic_first
 def test_what_jdbc_or_spark_cannot_do_is_said_before_anything_is_read(database: str, lakes: Both) -> None:
     execute(database, "CREATE TABLE hours (id int, at time)")
     with pytest.raises(SchemaError, match="time of day"):

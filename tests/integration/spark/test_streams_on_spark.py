@@ -18,7 +18,7 @@ from tests.integration.processes import Running
 from tests.integration.sources.kafka_topics import INTO, Topic, events, everything
 from tests.integration.sources.test_kafka_stream import place
 from tests.integration.spark import streams
-from tests.integration.spark.both import Both, both, rows
+from tests.integration.spark.both import Both, both, classic_first, rows
 from tests.servers.spark import open_with_pyiceberg
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def taken(lake: lk.Lake) -> list[tuple[int, int]]:
     return sorted(good + [place(row) for row in rows(lake, f"{INTO}__rejects")])
 
 
+@classic_first
 def test_a_stream_takes_what_comes_rejects_what_is_bad_and_stops_in_order(kafka: KafkaServer, lakes: Both, kind: str) -> None:
     topic = Topic(kafka.servers, partitions=2)
     topic.send(*events(1, 10), partition=0)
@@ -64,6 +65,7 @@ def test_a_stream_takes_what_comes_rejects_what_is_bad_and_stops_in_order(kafka:
     assert lk.ingest(lakes.embedded, topic.source(), into=INTO).inserted == 2
 
 
+@classic_first
 def test_the_bookmark_wins_when_somebody_else_moves_it(kafka: KafkaServer, lakes: Both) -> None:
     topic = Topic(kafka.servers)
     topic.send(*events(1, 3))
@@ -85,6 +87,7 @@ def test_the_bookmark_wins_when_somebody_else_moves_it(kafka: KafkaServer, lakes
     assert taken(lakes.embedded) == everything(topic, [sent])
 
 
+@pytest.mark.slow
 def test_a_topic_made_anew_ends_the_stream(kafka: KafkaServer, lakes: Both) -> None:
     topic = Topic(kafka.servers)
     topic.send(*events(1, 3))
