@@ -82,7 +82,11 @@ def two_lakes(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Calla
     return make
 
 
-@settings(max_examples=2, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("kind", ["classic", pytest.param("connect", marks=pytest.mark.slow)], scope="session")
+@settings(
+    max_examples=max(1, settings.default.max_examples // 100),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(seed=st.integers(0, 2**32))
 def test_merged_tables_and_dimensions_are_the_same_on_both_engines(
     two_lakes: Callable[[str], tuple[Any, Any]], kind: str, seed: int
