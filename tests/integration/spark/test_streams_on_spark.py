@@ -148,6 +148,7 @@ def test_a_stream_killed_at_random_moments_takes_each_message_once(kafka: KafkaS
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # ten times a JVM of its own
 def test_a_stream_killed_ten_times_takes_each_of_200_000_messages_once(kafka: KafkaServer, tmp_path: Path) -> None:
     killed(streams.stream_on_spark, kafka, tmp_path, (), kills=10, messages=200_000)
 
