@@ -41,8 +41,8 @@ def session(
 ) -> SparkSession:
     """A classic Spark session on this machine, with the tables of a folder as its catalog, ``lake``.
 
-    ``connect(folder)`` opens the same tables without Spark, and either goes on where the other stopped. The jars are those that were tested
-    with the installed pyspark; Spark fetches them from Maven Central at the first call, and keeps them. A second call gives a second session
+    ``connect(folder)`` opens the same tables without Spark, and either goes on where the other stopped. The jars are those that go
+    with the installed pyspark (lakekit's tests run on 4.1); Spark fetches them from Maven Central at the first call, and keeps them. A second call gives a second session
     beside the first one, in the same JVM: that one's memory and jars stay as they are.
 
     On a cluster and on Databricks there is a session already: give that one to `connect`.
@@ -55,7 +55,7 @@ def session(
 
     Raises:
         MissingExtraError: pyspark is not installed.
-        ConfigError: No Iceberg was tested with this Spark, Java is missing, a connector is unknown, or a session without Iceberg runs in
+        ConfigError: There is no Iceberg for this Spark, Java is missing, a connector is unknown, or a session without Iceberg runs in
             this process already.
 
     >>> import lakekit as lk
