@@ -17,7 +17,14 @@ from examples.shop import world
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```python(?P<mark>[^\n]*)\n(?P<code>.*?)^```", re.DOTALL | re.MULTILINE)
-NEED_A_SERVER = {"README.md", "docs/how-to/databricks.md", "docs/how-to/kafka.md", "docs/how-to/mongo.md", "docs/how-to/spark.md"}
+NEED_A_SERVER = {
+    "README.md",
+    "docs/how-to/databricks.md",
+    "docs/how-to/kafka.md",
+    "docs/how-to/mongo.md",
+    "docs/how-to/spark-sources.md",
+    "docs/how-to/spark.md",
+}
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
