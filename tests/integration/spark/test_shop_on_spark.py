@@ -28,6 +28,7 @@ def shop(database: str, mongo: str, kafka: KafkaServer) -> Iterator[Shop]:
         yield found
 
 
+@pytest.mark.slow  # minutes
 def test_every_table_of_the_shop_is_the_embedded_one(shop: Shop, spark_server: Server, tmp_path: Path) -> None:
     session, catalog = spark_server.new_catalog("classic", tmp_path / "spark")
     embedded, spark = lk.connect(tmp_path / "embedded"), lk.connect(session, catalog=catalog)
@@ -64,6 +65,7 @@ def run_notebook(name: str, **given: Any) -> None:
             exec(compile(cell, f"{name}.py", "exec"), given)
 
 
+@pytest.mark.slow  # minutes
 def test_the_notebooks_for_databricks_make_the_embedded_tables(shop: Shop, mongo: str, spark_server: Server, tmp_path: Path) -> None:
     session, catalog = spark_server.new_catalog("connect", tmp_path / "spark")
     before = session.catalog.currentCatalog()
