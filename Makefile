@@ -25,7 +25,7 @@ test: $(VENV)/.installed servers lint docs  ## What must pass before a merge: li
 	$(PYTEST) -m "spark and not slow"
 
 test-fast: $(VENV)/.installed  ## Unit tests and doctests: no servers, under a minute
-	$(PYTEST) $(PARALLEL) -m "not server and not spark and not slow" --hypothesis-profile=fast --doctest-modules src tests
+	$(PYTEST) $(PARALLEL) -m "not server and not spark and not slow" --hypothesis-profile=fast --doctest-modules src tests/unit
 
 test-all: $(VENV)/.installed servers lint docs  ## Everything, the slow tests too, and ten times the examples of the property tests
 	$(PYTEST) $(PARALLEL) -m "not spark" --hypothesis-profile=thorough --doctest-modules src tests
