@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import lakekit as lk
+from lakekit.bookmark import BOOKMARK, Stored
 from lakekit.errors import BookmarkLostError, CommitConflictError, ConfigError, TableError
 from tests.contract.helpers import catalog, expire_all_but_the_last, foreign, frame, local, rewrite, snapshots, stored
 
@@ -269,6 +270,25 @@ def test_a_table_that_was_made_but_never_filled_is_filled(lake: Any) -> None:
     fill(lake, "a", 1)
     assert copy(lake).inserted == 1
     assert copy(lake).inserted == 0
+
+
+@pytest.mark.parametrize("behind", ["removed", "older"])
+def test_a_bookmark_property_that_fell_behind_is_written_again_by_a_run_without_news(behind: str, lake: Any) -> None:
+    fill(lake, "a", 1)
+    copy(lake)
+    older = foreign(lake, COPY).properties[BOOKMARK]
+    fill(lake, "b", 2)
+    copy(lake)
+    newest = Stored.from_json(foreign(lake, COPY).properties[BOOKMARK])
+    with foreign(lake, COPY).transaction() as other:
+        if behind == "removed":
+            other.remove_properties(BOOKMARK)
+        else:
+            other.set_properties({BOOKMARK: older})
+    before = snapshots(lake, COPY)
+    assert not copy(lake).committed
+    assert Stored.from_json(foreign(lake, COPY).properties[BOOKMARK]).positions == newest.positions
+    assert snapshots(lake, COPY) == before
 
 
 def test_a_table_dropped_and_made_anew_is_another_upstream(lake: Any) -> None:

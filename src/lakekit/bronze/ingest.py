@@ -153,6 +153,7 @@ def _append(
                 rejects.refuse_too_many(incoming.rejected, incoming.rows, limit, into=into)
                 rejects.write(lake, session, into, _gathered(session, into, upstream, incoming, instant))
             if prepared.rows == 0 and start is not None and details == start.values:
+                cas.heal(lake.engine, state)
                 return attrs.evolve(figures, seconds=seconds)
             bookmark = Bookmark({upstream: Span(start, Position.of(at, details))}, epoch=stored.epoch)
             planned = cas.Planned(figures, (lambda: prepared) if prepared.rows else None)

@@ -10,6 +10,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
@@ -172,9 +173,22 @@ def _move_only(engine: Engine, state: TableState, bookmark: Bookmark, write_id: 
     current = state.current
     after = before.advance(bookmark, write_id=write_id, sequence=current.sequence if current else 0, snapshot=state.head)
     if after.positions == before.positions and after.runs == before.runs:
+        heal(engine, state)
         return figures
     engine.set_properties(state, {BOOKMARK: after.to_json()}, expect={BOOKMARK: state.properties.get(BOOKMARK)})
     return figures
+
+
+def heal(engine: Engine, state: TableState) -> None:
+    """Note the bookmark in the table property again where it has fallen behind.
+
+    Spark writes it after the snapshot: a run that died between leaves it as it was, and another tool may have removed it.
+    """
+    now = stored(state)
+    mirror = Stored.from_json(state.properties[BOOKMARK]) if BOOKMARK in state.properties else Stored()
+    if (mirror.epoch, mirror.positions, {*mirror.runs}) != (now.epoch, now.positions, {*now.runs}):
+        with suppress(CommitConflictError):  # whoever was quicker has written it
+            engine.set_properties(state, {BOOKMARK: now.to_json()}, expect={BOOKMARK: state.properties.get(BOOKMARK)})
 
 
 def move(engine: Engine, state: TableState, change: Callable[[Stored], Stored]) -> Commit:

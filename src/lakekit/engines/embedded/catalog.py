@@ -22,13 +22,14 @@ from sqlalchemy import NullPool, create_engine
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from lakekit.engines import layout
+from lakekit.engines.absent import no_namespace, no_table
 from lakekit.engines.arrow import to_arrow
 from lakekit.engines.embedded import commit as commits
 from lakekit.engines.embedded.session import DuckSession, Settings
 from lakekit.engines.iceberg import state_of
 from lakekit.engines.plan import Frame, TableState
 from lakekit.engines.types import storable_schema
-from lakekit.errors import ConfigError, TableError, TableNotFoundError
+from lakekit.errors import ConfigError, TableError
 from lakekit.names import Identifier, text
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class EmbeddedEngine:
         try:
             loaded = self.catalog.load_table(table)
         except (NoSuchTableError, NoSuchNamespaceError):
-            raise TableNotFoundError(text(table), "there is no such table", hint=self._nearby(table)) from None
+            raise no_table(table, there=self._tables_in(table[:-1])) from None
         except (OSError, ValueError, ValidationError) as error:
             raise TableError(
                 text(table),
@@ -80,16 +81,11 @@ class EmbeddedEngine:
             ) from None  # pyiceberg quotes the file
         return state_of(table, loaded.metadata, loaded)
 
-    def _nearby(self, table: Identifier) -> str:
+    def _tables_in(self, namespace: Identifier) -> list[Identifier]:
         try:
-            there = [text(tuple(found)) for found in self.catalog.list_tables(table[:-1])]
+            return [tuple(found) for found in self.catalog.list_tables(namespace)]
         except NoSuchNamespaceError:
-            there = []
-        return (
-            f"in {text(table[:-1])} there are: {', '.join(sorted(there))}."
-            if there
-            else f"write to it first, or create_table({text(table)!r}, …)."
-        )
+            return []
 
     def tables(self) -> list[Identifier]:
         """All tables of the catalog."""
@@ -119,12 +115,7 @@ class EmbeddedEngine:
         except TableAlreadyExistsError:
             return self.load(table)
         except NoSuchNamespaceError:
-            raise TableError(
-                text(table),
-                "its namespace doesn't exist",
-                got=repr(text(table[:-1])),
-                hint="create it, or connect(create_namespaces=True).",
-            ) from None
+            raise no_namespace(table) from None
         return state_of(table, made.metadata, made)
 
     def _make_namespace(self, namespace: Identifier) -> None:

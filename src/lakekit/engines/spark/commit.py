@@ -16,21 +16,21 @@ import attrs
 from lakekit import bookmark as marks
 from lakekit.engines.plan import Frame, TableState
 from lakekit.engines.protocol import BookmarkWriter, Landed
-from lakekit.engines.spark import dialect, failures
+from lakekit.engines.spark import dialect, failures, settings
 from lakekit.engines.spark.jars import EXTENSIONS
 from lakekit.engines.types import ident
 from lakekit.errors import CommitConflictError, ConfigError
 
 if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
-    from pyspark.sql import DataFrame
+    from pyiceberg.table.snapshots import Snapshot
+    from pyspark.sql import DataFrameWriterV2
 
     from lakekit.engines.spark.session import SparkWork
     from lakekit.engines.spark.tables import SparkTable
 
 log = logging.getLogger(__name__)
 
-_SNAPSHOT_PROPERTY: Final = "spark.sql.iceberg.snapshot-property."
 _BRANCH_ATTEMPTS: Final = 5
 
 
@@ -73,10 +73,12 @@ class PreparedRows:
         table: SparkTable = state.native
         sequence = max((found.sequence for found in state.snapshots.values()), default=0) + 1
         carried = {**summary, marks.BOOKMARK: bookmark(snapshot=None, sequence=sequence)}
-        with dialect.settings(self.work.spark):
-            now = self._first(table, carried) if state.head is None else self._on_branch(table, state.head, carried)
-        head = now.branch or now.metadata.current_snapshot_id
-        landed = None if head is None else now.metadata.snapshot_by_id(head)
+        with settings.pinned(self.work.spark):
+            if state.head is None:
+                self._first(table, carried)
+            else:
+                self._on_branch(table, state.head, carried)
+        landed = _landed(table.reload().metadata, carried)
         if landed is None or landed.summary is None:
             raise CommitConflictError(state.label, "the commit's outcome was unknown, and it did not land", hint="run it again.")
         mirror = bookmark(snapshot=landed.snapshot_id, sequence=landed.sequence_number or sequence)
@@ -90,19 +92,14 @@ class PreparedRows:
             size=int(figures.get("added-files-size", 0)),
         )
 
-    def _first(self, table: SparkTable, carried: Mapping[str, str]) -> Outcome:
+    def _first(self, table: SparkTable, carried: Mapping[str, str]) -> None:
         """The first snapshot. There is none to name as the parent, so the write asserts that no file was ever added."""
-        rows = self._new_rows()
-        writer = rows.writeTo(table.path).option("isolation-level", "serializable")
-        for name, value in carried.items():
-            writer = writer.option(f"snapshot-property.{name}", value)
-        try:
-            writer.overwrite(functions(self.work.spark).lit(True))
-        except failures.kinds() as error:
-            raise self._told(error, "is being written by another run") from None
-        return Outcome(table.reload().metadata, None)
+        spark = self.work.spark
+        writer = self._new_rows(table.path, carried).option("isolation-level", "serializable")
+        with settings.writing(spark, {}):
+            self._told_if_refused(lambda: writer.overwrite(functions(spark).lit(True)))
 
-    def _on_branch(self, table: SparkTable, base: int, carried: Mapping[str, str]) -> Outcome:
+    def _on_branch(self, table: SparkTable, base: int, carried: Mapping[str, str]) -> None:
         branch = f"lakekit_{secrets.token_hex(8)}"
         self._statement(f"ALTER TABLE {table.path} CREATE BRANCH {branch} AS OF VERSION {base}")
         try:
@@ -115,8 +112,6 @@ class PreparedRows:
             except Exception:
                 if not _reached_main(table.reload(), branch):  # whether it landed is unknown otherwise
                     raise
-            metadata = table.reload().metadata
-            return Outcome(metadata, metadata.refs[branch].snapshot_id)
         finally:
             try:
                 self._statement(f"ALTER TABLE {table.path} DROP BRANCH {branch}")
@@ -126,13 +121,11 @@ class PreparedRows:
     def _write(self, path: str, carried: Mapping[str, str]) -> None:
         spark = self.work.spark
         if not self.changes:
-            writer = self._new_rows().writeTo(path)
-            for name, value in carried.items():
-                writer = writer.option(f"snapshot-property.{name}", value)
-            self._told_if_refused(writer.append)
+            with settings.writing(spark, {}):
+                self._told_if_refused(self._new_rows(path, carried).append)
             return
         statement = self._merge(path)
-        with dialect.settings(spark, {f"{_SNAPSHOT_PROPERTY}{name}": value for name, value in carried.items()}):
+        with settings.writing(spark, carried):  # MERGE takes no options
             self._told_if_refused(lambda: spark.sql(statement, changes=self.frame.native).collect())
 
     def _merge(self, path: str) -> str:
@@ -148,16 +141,19 @@ class PreparedRows:
         )
         return statement.replace("{", "{{").replace("}", "}}").replace("LK_CHANGES", "{changes}", 1)
 
-    def _new_rows(self) -> DataFrame:
+    def _new_rows(self, path: str, carried: Mapping[str, str]) -> DataFrameWriterV2:
         names = [ident(name) for name in self.state.schema.names if name in self.frame.schema.names]
-        return self.frame.native.select(*names)
+        writer = self.frame.native.select(*names).writeTo(path)
+        for name, value in carried.items():
+            writer = writer.option(f"snapshot-property.{name}", value)
+        return writer
 
     def _mirror(self, table: SparkTable, text: str) -> None:
-        """Note the bookmark where it outlives its snapshot. The next write does it again where this one can't."""
+        """Note the bookmark where it outlives its snapshot. Where this can't, the next run does."""
         try:
             self._statement(f"ALTER TABLE {table.path} SET TBLPROPERTIES ({dialect.text(marks.BOOKMARK)} = {dialect.text(text)})")
         except Exception:
-            log.warning("%s: could not mirror the bookmark", self.state.label, exc_info=True)
+            log.warning("%s: could not mirror the bookmark; the next run does", self.state.label, exc_info=True)
 
     def _statement(self, words: str) -> None:
         """A statement on the table, again where another one came between: Iceberg does not retry those on branches."""
@@ -188,12 +184,14 @@ class PreparedRows:
         return failures.explain(error)
 
 
-@attrs.frozen
-class Outcome:
-    """A table after a commit, and the snapshot that is the commit's. None: the current one."""
-
-    metadata: TableMetadata
-    branch: int | None
+def _landed(metadata: TableMetadata, carried: Mapping[str, str]) -> Snapshot | None:
+    """The snapshot that carries these properties: somebody else's may be the current one by now."""
+    own = [
+        found
+        for found in metadata.snapshots
+        if found.summary is not None and carried.items() <= found.summary.additional_properties.items()
+    ]
+    return max(own, key=lambda found: found.sequence_number or 0, default=None)
 
 
 def _reached_main(table: SparkTable, branch: str) -> bool:

@@ -1,12 +1,10 @@
-"""Words for Spark: names, values, types, and the settings that lakekit's SQL means."""
+"""Words for Spark: names, values and types."""
 
 from __future__ import annotations
 
 import datetime as dt
 import decimal
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 
@@ -14,30 +12,7 @@ from lakekit.engines.types import arrow_type, ident, sql_type
 from lakekit.errors import SchemaError
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
     from pyspark.sql.types import DataType, StructType
-
-_PINNED: Final = {"spark.sql.session.timeZone": "UTC", "spark.sql.ansi.enabled": "true"}
-"""What lakekit's SQL means is independent of what the session is set to for other work."""
-
-
-@contextmanager
-def settings(spark: SparkSession, extra: Mapping[str, str] | None = None) -> Generator[None]:
-    """The session with lakekit's settings, for the statement inside; afterwards they are what they were."""
-    before: dict[str, str | None] = {}
-    try:
-        for name, value in {**_PINNED, **(extra or {})}.items():
-            known = spark.conf.get(name, None)
-            if known != value:
-                before[name] = known
-                spark.conf.set(name, value)
-        yield
-    finally:
-        for name, known in before.items():
-            if known is None:
-                spark.conf.unset(name)
-            else:
-                spark.conf.set(name, known)
 
 
 def text(value: str) -> str:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from lakekit.engines.arrow import conform
 from lakekit.engines.plan import Frame, Function, Node, Query, Scan, Stream, TableState
-from lakekit.engines.spark import dialect, failures
+from lakekit.engines.spark import dialect, failures, settings
 from lakekit.engines.spark import scan as scans
 from lakekit.engines.spark.commit import PreparedRows
 from lakekit.engines.spark.compile import Compiler
@@ -84,7 +84,7 @@ class SparkWork:
         return self._functions[id(function)][1]
 
     def _run(self, work: Callable[[], T]) -> T:
-        with dialect.settings(self.spark), failures.explained():
+        with settings.pinned(self.spark), failures.explained():
             return work()
 
     # The verbs

@@ -13,6 +13,7 @@ from pyiceberg.table.metadata import TableMetadata, TableMetadataUtil
 from pyiceberg.transforms import BucketTransform, IdentityTransform, TruncateTransform
 
 from lakekit.engines import layout
+from lakekit.engines.absent import no_namespace, no_table
 from lakekit.engines.arrow import to_arrow
 from lakekit.engines.iceberg import state_of
 from lakekit.engines.plan import Frame, TableState
@@ -21,7 +22,7 @@ from lakekit.engines.spark.jars import CATALOG_CLASS, RELEASES, SQLITE
 from lakekit.engines.spark.scan import current_schema
 from lakekit.engines.spark.session import SparkWork
 from lakekit.engines.types import ident, sql_type, storable_schema
-from lakekit.errors import CommitConflictError, ConfigError, TableError, TableNotFoundError
+from lakekit.errors import CommitConflictError, ConfigError, TableError
 from lakekit.names import Identifier, text
 
 if TYPE_CHECKING:
@@ -113,9 +114,11 @@ class SparkEngine:
         path = self._path(table)
         try:
             if not self.spark.catalog.tableExists(path):  # asking for it would have pyspark print an error
-                raise TableNotFoundError(text(table), "there is no such table", hint=self._nearby(table))
+                raise no_table(table, there=self._tables_in(table[:-1]))
             metadata = read_metadata(self.spark, path)
         except failures.kinds() as error:
+            if failures.is_absent(error):  # the session kept it, although another program has dropped it
+                raise no_table(table, there=self._tables_in(table[:-1])) from None
             raise TableError(
                 text(table),
                 "the catalog has it, but its metadata can't be read; it was left half created or half removed, or is no Iceberg table",
@@ -127,14 +130,6 @@ class SparkEngine:
 
     def _path(self, table: Identifier) -> str:
         return ".".join(map(ident, (self.catalog, *table)))
-
-    def _nearby(self, table: Identifier) -> str:
-        there = [text(found) for found in self._tables_in(table[:-1])]
-        return (
-            f"in {text(table[:-1])} there are: {', '.join(sorted(there))}."
-            if there
-            else f"write to it first, or create_table({text(table)!r}, …)."
-        )
 
     def _tables_in(self, namespace: Identifier) -> list[Identifier]:
         try:
@@ -169,19 +164,14 @@ class SparkEngine:
         statement += f" TBLPROPERTIES ({', '.join(f'{dialect.text(name)} = {dialect.text(value)}' for name, value in noted.items())})"
         if self.create_namespaces:
             for depth in range(1, len(table)):
-                self.spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {self._path(table[:depth])}").collect()
+                self._make_namespace(table[:depth])
         try:
             self.spark.sql(statement).collect()
         except failures.kinds() as error:
             if failures.is_there(error):
                 return self.load(table)
             if failures.is_absent(error):
-                raise TableError(
-                    text(table),
-                    "its namespace doesn't exist",
-                    got=repr(text(table[:-1])),
-                    hint="create it, or connect(create_namespaces=True).",
-                ) from None
+                raise no_namespace(table) from None
             raise failures.explain(error) from None
         if sort_by:
             words = ", ".join(
@@ -190,6 +180,14 @@ class SparkEngine:
             )
             self.spark.sql(f"ALTER TABLE {path} WRITE ORDERED BY {words}").collect()
         return self.load(table)
+
+    def _make_namespace(self, namespace: Identifier) -> None:
+        path = self._path(namespace)
+        try:
+            self.spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {path}").collect()
+        except failures.kinds() as error:  # Iceberg looks first, then makes it: somebody else may make it in between
+            if not self.spark.catalog.databaseExists(path):
+                raise failures.explain(error) from None
 
     def alter(self, state: TableState, *, add: Sequence[pa.Field[Any]], widen: Mapping[str, pa.DataType]) -> TableState:
         """Add optional columns and widen others."""

@@ -1,0 +1,95 @@
+"""What lakekit sets in a session for its own statements, and sets back. Threads that share a session share its settings."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
+
+import attrs
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_PINNED: Final = {"spark.sql.session.timeZone": "UTC", "spark.sql.ansi.enabled": "true"}
+"""What lakekit's SQL means is independent of what the session is set to for other work."""
+_SNAPSHOT_PROPERTY: Final = "spark.sql.iceberg.snapshot-property."
+
+
+@attrs.define(eq=False)
+class _Shared:
+    """A session's settings while lakekit is at work in it.
+
+    Attributes:
+        users: How many statements need the pinned settings now: the first one sets them, the last one sets them back.
+        before: What they were. None: not set.
+        counting: Held while these change.
+        writing: Held while snapshot properties are set: they would reach whatever another thread writes meanwhile.
+    """
+
+    users: int = 0
+    before: dict[str, str | None] = attrs.field(factory=dict)
+    counting: threading.Lock = attrs.field(factory=threading.Lock)
+    writing: threading.Lock = attrs.field(factory=threading.Lock)
+
+
+_at_work: WeakKeyDictionary[SparkSession, _Shared] = WeakKeyDictionary()
+_finding = threading.Lock()
+
+
+def _shared(spark: SparkSession) -> _Shared:
+    with _finding:
+        return _at_work.setdefault(spark, _Shared())
+
+
+@contextmanager
+def pinned(spark: SparkSession) -> Generator[None]:
+    """The session with the settings that lakekit's SQL means; once no statement needs them, they are what they were."""
+    shared = _shared(spark)
+    with shared.counting:
+        if not shared.users:
+            shared.before = _set(spark, _PINNED)
+        shared.users += 1
+    try:
+        yield
+    finally:
+        with shared.counting:
+            shared.users -= 1
+            if not shared.users:
+                _set_back(spark, shared.before)
+
+
+@contextmanager
+def writing(spark: SparkSession, properties: Mapping[str, str]) -> Generator[None]:
+    """The session with properties for the snapshot that the statement inside makes. Other threads' writes wait."""
+    with _shared(spark).writing:
+        before = _set(spark, {f"{_SNAPSHOT_PROPERTY}{name}": value for name, value in properties.items()})
+        try:
+            yield
+        finally:
+            _set_back(spark, before)
+
+
+def _set(spark: SparkSession, wanted: Mapping[str, str]) -> dict[str, str | None]:
+    """Set what is set otherwise, and give what that was."""
+    before: dict[str, str | None] = {}
+    try:
+        for name, value in wanted.items():
+            known = spark.conf.get(name, None)
+            if known != value:
+                before[name] = known
+                spark.conf.set(name, value)
+    except BaseException:
+        _set_back(spark, before)
+        raise
+    return before
+
+
+def _set_back(spark: SparkSession, before: Mapping[str, str | None]) -> None:
+    for name, known in before.items():
+        if known is None:
+            spark.conf.unset(name)
+        else:
+            spark.conf.set(name, known)
