@@ -44,7 +44,7 @@ def follow(
         BaseException: What ``take`` raised, but for a bookmark that moved.
     """
     assert lake.spark is not None  # noqa: S101 -- can_follow() was asked
-    assert isinstance(source, FollowedSource)  # noqa: S101
+    assert isinstance(source, FollowedSource)  # noqa: S101 -- likewise
     failed: list[BaseException] = []
     at_work = threading.Lock()
 
