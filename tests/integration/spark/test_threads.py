@@ -16,6 +16,7 @@ OTHER = {"spark.sql.session.timeZone": "Asia/Tokyo", "spark.sql.ansi.enabled": "
 
 
 def test_every_snapshot_bears_its_own_bookmark_and_the_settings_are_what_they_were(server: Server, kind: str, tmp_path: Path) -> None:
+    server.session(kind, "other")  # pyspark takes the oldest session for the active one of every thread
     spark, catalog = server.new_catalog(kind, tmp_path / "lake")
     before = {name: spark.conf.get(name) for name in OTHER}
     for name, value in OTHER.items():

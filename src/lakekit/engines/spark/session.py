@@ -112,7 +112,7 @@ class SparkWork:
             schema = dialect.readable_schema(node.schema)
             batches = node.native.to_batches() if isinstance(node, Frame) else node.batches
             return Frame(schema, hand_over(self.spark, batches, schema))
-        frame = self.frame(node).localCheckpoint(eager=True)
+        frame = evaluated(self.frame(node))
         return Frame(dialect.arrow_schema(frame.schema), frame)
 
     def rows(self, node: Node) -> Iterator[pa.RecordBatch]:
@@ -140,6 +140,16 @@ class SparkWork:
         return int(self.one(Query("SELECT count(*) AS n FROM c", {"c": rows}))["n"])
 
 
+def evaluated(frame: DataFrame) -> DataFrame:
+    """A frame whose rows the executors hold, until it is forgotten."""
+    held: Any = frame.localCheckpoint(eager=True)
+    spark = frame.sparkSession
+    if held.sparkSession is not spark:
+        # pyspark's Connect client (proto_to_remote_cached_dataframe) takes the thread's active session for the one that has the rows.
+        held._session = held._plan._spark_session = spark  # noqa: SLF001
+    return cast("DataFrame", held)
+
+
 def hand_over(spark: SparkSession, batches: Iterator[pa.RecordBatch] | list[pa.RecordBatch], schema: pa.Schema) -> DataFrame:
     """Rows of this process as a frame that the executors hold: in portions, so that this process needs not hold them all."""
     frame: DataFrame | None = None
@@ -149,13 +159,13 @@ def hand_over(spark: SparkSession, batches: Iterator[pa.RecordBatch] | list[pa.R
         portion.append(conform(batch, schema))
         size += batch.nbytes
         if size >= 64 * SMALL_BYTES:
-            part = _local(spark, portion, schema).localCheckpoint(eager=True)
+            part = evaluated(_local(spark, portion, schema))
             frame = part if frame is None else frame.unionAll(part)
             portion, total, size = [], total + size, 0
     if frame is None:
         last = _local(spark, portion, schema)
-        return last if size < SMALL_BYTES else last.localCheckpoint(eager=True)
-    return frame.unionAll(_local(spark, portion, schema).localCheckpoint(eager=True)) if portion else frame
+        return last if size < SMALL_BYTES else evaluated(last)
+    return frame.unionAll(evaluated(_local(spark, portion, schema))) if portion else frame
 
 
 def _local(spark: SparkSession, portion: list[pa.RecordBatch], schema: pa.Schema) -> DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 import pyarrow as pa
@@ -20,14 +20,14 @@ from lakekit.engines.plan import Frame, TableState
 from lakekit.engines.spark import dialect, failures
 from lakekit.engines.spark.jars import CATALOG_CLASS, RELEASES, SQLITE
 from lakekit.engines.spark.scan import current_schema
-from lakekit.engines.spark.session import SparkWork
+from lakekit.engines.spark.session import SparkWork, evaluated
 from lakekit.engines.types import ident, sql_type, storable_schema
 from lakekit.errors import CommitConflictError, ConfigError, TableError
 from lakekit.names import Identifier, text
 
 if TYPE_CHECKING:
     from pyiceberg.partitioning import PartitionSpec
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
     from typing_extensions import TypeIs
 
 _OLDEST: Final = (3, 5)
@@ -223,8 +223,7 @@ class SparkEngine:
     def frame(self, data: object) -> Frame:
         """Take a user's own frame, evaluated once."""
         if type(data).__module__.startswith("pyspark.sql."):
-            frame: Any = data
-            held = frame.localCheckpoint(eager=True)
+            held = evaluated(cast("DataFrame", data))
             return Frame(dialect.arrow_schema(held.schema), held)
         table = to_arrow(data)
         schema = dialect.readable_schema(storable_schema(table.schema))
