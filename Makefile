@@ -10,9 +10,11 @@ PIP := -m pip --disable-pip-version-check --quiet
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n $(WORKERS)
+# Both kinds of session in one run, so that they share a JVM; the slow half of Connect's is in test-all.
+SPARK := --engine=spark --engine=connect
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-all lint format docs lock bench clean servers
+.PHONY: help demo test test-fast test-all test-minimums lint format docs lock bench clean servers
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,14 +24,19 @@ demo: $(DEMO)/.installed  ## The shop example, from PostgreSQL to a star schema;
 
 test: $(VENV)/.installed servers lint docs  ## What must pass before a merge: lint, docs, doctests, all tests but the slow ones
 	$(PYTEST) $(PARALLEL) -m "not spark and not slow" --doctest-modules src tests
-	$(PYTEST) -m "spark and not slow"
+	$(PYTEST) $(PARALLEL) $(SPARK) -m "spark and not slow"
 
 test-fast: $(VENV)/.installed  ## Unit tests and doctests: no servers, under a minute
 	$(PYTEST) $(PARALLEL) -m "not server and not spark and not slow" --hypothesis-profile=fast --doctest-modules src tests/unit
 
 test-all: $(VENV)/.installed servers lint docs  ## Everything, the slow tests too, and ten times the examples of the property tests
 	$(PYTEST) $(PARALLEL) -m "not spark" --hypothesis-profile=thorough --doctest-modules src tests
-	$(PYTEST) -m spark --hypothesis-profile=thorough
+	$(PYTEST) $(PARALLEL) $(SPARK) -m spark --hypothesis-profile=thorough
+	$(MAKE) test-minimums
+
+test-minimums: servers .venv-spark-3.5/.installed .venv-spark-4.0/.installed  ## The contract on the oldest Spark there is, and a sample of it on the next
+	.venv-spark-3.5/bin/python -m pytest $(PARALLEL) --engine=spark -m spark tests/contract
+	.venv-spark-4.0/bin/python -m pytest $(PARALLEL) --engine=connect -m "spark and not slow" tests/contract
 
 lint: $(VENV)/.installed  ## ruff, pyright, import-linter
 	$(BIN)/ruff check
@@ -52,7 +59,7 @@ lock: $(VENV)/.installed  ## Pin the newest versions that pyproject.toml allows
 	$(call compile,requirements/demo.txt,--extra postgres --extra mongo --extra kafka --group demo --constraint requirements/dev.txt)
 
 clean:  ## Remove everything that the other commands made
-	rm -rf $(VENV) $(DEMO_VENV) site build dist .cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(DEMO_VENV) .venv-spark-* site build dist .cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # For every Python at once, and without addresses: where packages come from is the business of whoever installs them.
@@ -66,6 +73,14 @@ $(VENV)/.installed: requirements/dev.txt pyproject.toml
 
 $(DEMO_VENV)/.installed: requirements/demo.txt pyproject.toml
 	$(call install,$(DEMO_VENV),$<)
+
+# Everything as pinned, but Spark.
+.venv-spark-%/.installed: requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv .venv-spark-$*
+	grep -v -e '^pyspark' -e '^py4j' requirements/dev.txt >.venv-spark-$*/requirements.txt
+	.venv-spark-$*/bin/python $(PIP) install --requirement .venv-spark-$*/requirements.txt 'pyspark==$*.*'
+	.venv-spark-$*/bin/python $(PIP) install --no-deps --editable .
+	@touch $@
 
 define install
 	$(PYTHON) -m venv $(1)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import hypothesis
 import pytest
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 Engine = Literal["embedded", "spark", "connect"]
 
 HERE = Path(__file__).parent
+CONNECT_SAMPLE = 5
+"""Of so many contract tests, `make test` runs one on Spark Connect."""
 SERVER_FIXTURES = frozenset({"postgres", "database", "kafka", "mongo", "market"})
 
 # No deadlines: the first example of a test pays for imports and for whatever else runs on the machine.
@@ -32,28 +35,43 @@ hypothesis.settings.load_profile("default")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--engine`` and ``--postgres-bin``."""
-    parser.addoption("--engine", choices=("embedded", "spark", "connect"), default="embedded", help="what the fixture lake runs on")
+    parser.addoption(
+        "--engine", choices=get_args(Engine), action="append", help="what the fixture lake runs on; may be given again (default: embedded)"
+    )
     parser.addoption("--postgres-bin", type=Path, default=None, help="the folder of initdb and postgres; default: Debian's, else pip's")
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses by these marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests that need a server or a Spark session, so that nobody has to remember it."""
-    spark_lake = config.getoption("--engine") != "embedded"
+    sampled = count()
     for item in items:
         fixtures = frozenset(getattr(item, "fixturenames", ()))
         if fixtures & SERVER_FIXTURES or item.path.is_relative_to(HERE / "integration"):
             item.add_marker("server")
-        if item.path.is_relative_to(HERE / "integration" / "spark") or (spark_lake and "engine" in fixtures):
+        chosen = (
+            item.callspec.params.get("engine", "embedded")
+            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+            else "embedded"
+        )
+        if chosen == "connect" and next(sampled) % CONNECT_SAMPLE:
+            item.add_marker("slow")  # what compiles the plan is the same on classic; all of it runs in `make test-all`
+        if item.path.is_relative_to(HERE / "integration" / "spark") or chosen != "embedded":
             item.add_marker("spark")
             # A classic session leaves the sockets that carried its results to the garbage collector (pyspark 4.1).
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what asks for a lake once for each engine of ``--engine``."""
+    if "engine" in metafunc.fixturenames:
+        metafunc.parametrize("engine", metafunc.config.getoption("--engine") or ["embedded"], indirect=True)
+
+
 @pytest.fixture
 def engine(request: pytest.FixtureRequest) -> Engine:
     """The engine under test, chosen by ``--engine``."""
-    return request.config.getoption("--engine")
+    return request.param
 
 
 @pytest.fixture

@@ -235,11 +235,10 @@ class Batch:
 
     def to_arrow(self) -> pa.Table:
         """All rows as an Arrow table."""
-        import pyarrow as pa
+        from lakekit.engines.protocol import table
 
         with self.lake.engine.session() as session:
-            schema = session.schema(self.node)
-            return pa.Table.from_batches(list(session.rows(self.node)), schema)
+            return table(session, self.node)
 
     def to_pandas(self) -> pd.DataFrame:
         """All rows as a pandas frame."""
@@ -252,8 +251,9 @@ class Batch:
         return cast("pl.DataFrame", pl.from_arrow(self.to_arrow()))
 
     def to_native(self) -> Any:
-        """The rows in the engine's own frame: an Arrow table on the embedded engine."""
-        return self.to_arrow()
+        """The rows in the engine's own frame: an Arrow table on the embedded engine, a DataFrame on Spark (they stay with the executors)."""
+        with self.lake.engine.session() as session:
+            return session.native(self.node)
 
     def show(self, rows: int = 20) -> None:
         """Print the first rows."""

@@ -15,14 +15,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import pyspark
 from pyiceberg.catalog.sql import SqlCatalog
 from sqlalchemy import NullPool, create_engine
 
-from tests.servers.jars import jars
+from lakekit.engines.spark import older
+from tests.servers.jars import POMS, jars
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+CONNECT = {
+    "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
+    "spark.connect.grpc.binding.address": "127.0.0.1",
+    "spark.connect.grpc.binding.port": "0",
+    "spark.sql.artifact.isolation.enabled": "true",
+    "spark.sql.artifact.isolation.alwaysApplyClassloader": "true",
+}
+"""A Connect server inside the JVM: pyspark brings it since 4.0."""
+INTERPRETED = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+}
+"""To compile a plan takes longer than a few rows do. Tests that compare the engines leave it on."""
 _numbers = itertools.count(1)
 
 
@@ -70,7 +86,7 @@ class Server:
         """A session, and a new, empty catalog of it in a folder."""
         name = f"catalog{next(_numbers)}"
         spark = self.session(kind, "contract")
-        for key, value in catalog_settings(name, lake).items():
+        for key, value in {**catalog_settings(name, lake), **INTERPRETED}.items():
             spark.conf.set(key, value)
         lake.mkdir(parents=True)
         CATALOGS[name] = open_with_pyiceberg(name, lake)
@@ -91,12 +107,17 @@ class Server:
         return cast("SparkSession", ConnectSession.builder.remote(self.connect_url).create())
 
 
+def jars_of(version: str) -> str:
+    """The name of the jars that go with a pyspark: those of the connectors are with the newest one only."""
+    release = ".".join(version.split(".")[:2])
+    return f"spark-{release}" if (POMS / f"spark-{release}.xml").exists() else "spark"
+
+
 def _configuration(lake: Path) -> dict[str, str]:
     return {
-        "spark.jars": ",".join(str(jar) for jar in jars("spark")),
+        "spark.jars": ",".join(str(jar) for jar in jars(jars_of(pyspark.__version__))),
         "spark.driver.memory": "1g",
-        # Statements here are many and small: light compilation pays, the best does not.
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",
         "spark.default.parallelism": "1",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
@@ -106,14 +127,16 @@ def _configuration(lake: Path) -> dict[str, str]:
         "spark.sql.shuffle.partitions": "1",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.warehouse.dir": str(lake / "spark-warehouse"),
-        "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
-        "spark.connect.grpc.binding.address": "127.0.0.1",
-        "spark.connect.grpc.binding.port": "0",
-        "spark.sql.artifact.isolation.enabled": "true",
-        "spark.sql.artifact.isolation.alwaysApplyClassloader": "true",
         "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
         **catalog_settings("lake", lake),
+        **({} if older.needed() else CONNECT),
     }
+
+
+def _connect_url(spark: SparkSession) -> str:
+    service = getattr(spark._jvm, "org.apache.spark.sql.connect.service.SparkConnectService$")
+    port = getattr(service, "MODULE$").localPort()
+    return f"sc://127.0.0.1:{port}"
 
 
 @contextmanager
@@ -128,9 +151,7 @@ def running(lake: Path) -> Generator[Server]:
         for key, value in _configuration(lake).items():
             builder = builder.config(key, value)
         first = builder.getOrCreate()
-        service = getattr(first._jvm, "org.apache.spark.sql.connect.service.SparkConnectService$")
-        port = getattr(service, "MODULE$").localPort()
-        server = Server(first, f"sc://127.0.0.1:{port}", lake, {})
+        server = Server(first, "" if older.needed() else _connect_url(first), lake, {})
         yield server
         server.stop()
     finally:

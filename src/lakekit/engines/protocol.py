@@ -75,6 +75,10 @@ class Session(Protocol):
         """The rows in Arrow batches, as they are computed."""
         ...
 
+    def native(self, node: Node) -> Any:
+        """All rows as a frame of the engine's own, which outlives the session."""
+        ...
+
     def one(self, node: Node) -> dict[str, Any]:
         """The single row of a small result."""
         ...
@@ -95,6 +99,13 @@ class Session(Protocol):
 def count(session: Session, rows: Node) -> int:
     """How many rows a node gives."""
     return int(session.one(Query("SELECT count(*) AS n FROM rows", {"rows": rows}))["n"])
+
+
+def table(session: Session, rows: Node) -> pa.Table:
+    """All rows of a node as an Arrow table."""
+    import pyarrow as pa
+
+    return pa.Table.from_batches(list(session.rows(rows)), session.schema(rows))
 
 
 class Engine(Protocol):

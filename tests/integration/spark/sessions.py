@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import lakekit as lk
 from tests.servers.jars import jars
+from tests.servers.spark import catalog_settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -73,6 +74,27 @@ def without_extensions(folder: Path) -> dict[str, Any]:
 
     write("first")
     return {"no driver": told(lambda: lk.connect(spark, catalog="lake")), "no statements": told(lambda: write("second"))}
+
+
+def client(folder: Path) -> dict[str, Any]:
+    """The verbs through Spark Connect, the server being another process."""
+    from pyspark import SparkContext
+    from pyspark.sql.connect.session import SparkSession as ConnectSession
+
+    spark: Any = ConnectSession.builder.remote(os.environ["SERVER"]).create()
+    for name, value in catalog_settings("alone", folder).items():
+        spark.conf.set(name, value)
+    lake = lk.connect(spark, catalog="alone")
+    lk.append(lk.from_frame(lake, RUNS["first"], run_id="1"), into="bronze.people")
+    cleaned = lk.clean(lk.read_new(lake, "bronze.people", into="silver.people"), {"name": lk.rules.squash_spaces()})
+    lk.merge(cleaned, key="user_id")
+    lk.merge_scd2(lk.read_new(lake, "silver.people", into="gold.dim_people"), key="user_id", track="name")
+    lk.append(lk.lookup(lk.from_frame(lake, [{"user_id": 2}], run_id="2"), "gold.dim_people", on="user_id", take="name"), into="gold.fact")
+    return {
+        "names": lk.read(lake, "gold.fact").to_arrow()["name"].to_pylist(),
+        "kind": type(lk.read(lake, "gold.fact").to_native()).__module__,
+        "java": SparkContext._gateway is not None,  # pyright: ignore[reportPrivateUsage]
+    }
 
 
 def told(call: Callable[[], object]) -> dict[str, str]:

@@ -7,7 +7,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.servers.spark import Server
 
 ROOT = Path(__file__).parents[3]
 
@@ -47,6 +50,15 @@ def test_a_session_without_the_statements_or_the_driver_is_told_what_to_add(tmp_
     assert '"spark.jars.packages" = "org.xerial:sqlite-jdbc:3.50.3.0"' in found["no driver"]["text"]
     extensions = '"spark.sql.extensions" = "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions"'
     assert extensions in found["no statements"]["text"]
+
+
+def test_the_client_of_connect_needs_no_java(server: Server, tmp_path: Path) -> None:
+    without_java = {"PATH": str(tmp_path), "JAVA_HOME": str(tmp_path), "SERVER": server.connect_url}
+    assert process("client", tmp_path, **without_java) == {
+        "names": ["Grace Hopper"],
+        "kind": "pyspark.sql.connect.dataframe",
+        "java": False,
+    }
 
 
 def test_a_session_needs_java(tmp_path: Path) -> None:

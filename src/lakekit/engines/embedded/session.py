@@ -21,6 +21,7 @@ from lakekit.engines.embedded.commit import PreparedFiles
 from lakekit.engines.embedded.rewrite import rewrite
 from lakekit.engines.embedded.writer import FileWriter
 from lakekit.engines.plan import Frame, Function, Node, Query, Scan, Stream, TableState
+from lakekit.engines.protocol import table
 from lakekit.engines.types import ident
 from lakekit.errors import LakekitError, QueryError, SchemaError
 
@@ -249,6 +250,10 @@ class DuckSession:
         if isinstance(node, Query):
             return any(self._reads_registered(child) for child in node.inputs.values())
         return isinstance(node, Stream) or (isinstance(node, Frame) and isinstance(node.native, pa.Table))
+
+    def native(self, node: Node) -> pa.Table:
+        """All rows as an Arrow table."""
+        return table(self, node)
 
     def one(self, node: Node) -> dict[str, Any]:
         """The single row of a small result."""

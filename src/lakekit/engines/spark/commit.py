@@ -24,7 +24,7 @@ from lakekit.errors import CommitConflictError, ConfigError
 if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.snapshots import Snapshot
-    from pyspark.sql import DataFrameWriterV2
+    from pyspark.sql import DataFrame, DataFrameWriterV2
 
     from lakekit.engines.spark.session import SparkWork
     from lakekit.engines.spark.tables import SparkTable
@@ -78,24 +78,24 @@ class PreparedRows:
                 self._first(table, carried)
             else:
                 self._on_branch(table, state.head, carried)
-        landed = _landed(table.reload().metadata, carried)
+        metadata = table.reload().metadata
+        landed = _landed(metadata, carried)
         if landed is None or landed.summary is None:
             raise CommitConflictError(state.label, "the commit's outcome was unknown, and it did not land", hint="run it again.")
         mirror = bookmark(snapshot=landed.snapshot_id, sequence=landed.sequence_number or sequence)
         self._mirror(table, mirror)
-        figures = landed.summary.additional_properties
         return Landed(
             landed.snapshot_id,
             landed.sequence_number or sequence,
             landed.timestamp_ms,
-            files=int(figures.get("added-data-files", 0)),
-            size=int(figures.get("added-files-size", 0)),
+            files=_figure("added-data-files", landed, metadata, state.head),
+            size=_figure("added-files-size", landed, metadata, state.head),
         )
 
     def _first(self, table: SparkTable, carried: Mapping[str, str]) -> None:
         """The first snapshot. There is none to name as the parent, so the write asserts that no file was ever added."""
         spark = self.work.spark
-        writer = self._new_rows(table.path, carried).option("isolation-level", "serializable")
+        writer = self._new_rows(table.path, carried, self.frame.native).option("isolation-level", "serializable")
         with settings.writing(spark, {}):
             self._told_if_refused(lambda: writer.overwrite(functions(spark).lit(True)))
 
@@ -122,11 +122,15 @@ class PreparedRows:
         spark = self.work.spark
         if not self.changes:
             with settings.writing(spark, {}):
-                self._told_if_refused(self._new_rows(path, carried).append)
+                self._told_if_refused(self._new_rows(path, carried, self.frame.native).append)
             return
         statement = self._merge(path)
-        with settings.writing(spark, carried):  # MERGE takes no options
+        with settings.writing(spark, carried) as taken:  # MERGE takes no options
             self._told_if_refused(lambda: spark.sql(statement, changes=self.frame.native).collect())
+        if not taken:  # an empty snapshot on top carries them; both reach main in one move
+            nothing = self._new_rows(path, carried, self.frame.native.limit(0))
+            with settings.writing(spark, {}):
+                self._told_if_refused(nothing.append)
 
     def _merge(self, path: str) -> str:
         names = [name for name in self.state.schema.names if name in self.frame.schema.names]
@@ -141,9 +145,9 @@ class PreparedRows:
         )
         return statement.replace("{", "{{").replace("}", "}}").replace("LK_CHANGES", "{changes}", 1)
 
-    def _new_rows(self, path: str, carried: Mapping[str, str]) -> DataFrameWriterV2:
+    def _new_rows(self, path: str, carried: Mapping[str, str], rows: DataFrame) -> DataFrameWriterV2:
         names = [ident(name) for name in self.state.schema.names if name in self.frame.schema.names]
-        writer = self.frame.native.select(*names).writeTo(path)
+        writer = rows.select(*names).writeTo(path)
         for name, value in carried.items():
             writer = writer.option(f"snapshot-property.{name}", value)
         return writer
@@ -192,6 +196,16 @@ def _landed(metadata: TableMetadata, carried: Mapping[str, str]) -> Snapshot | N
         if found.summary is not None and carried.items() <= found.summary.additional_properties.items()
     ]
     return max(own, key=lambda found: found.sequence_number or 0, default=None)
+
+
+def _figure(name: str, landed: Snapshot, metadata: TableMetadata, base: int | None) -> int:
+    """A count of what was written: by the snapshot that landed, and by those that came to main with it."""
+    found, total = landed, 0
+    while found is not None and found.snapshot_id != base:
+        total += int(found.summary.additional_properties.get(name, 0)) if found.summary else 0
+        parent = found.parent_snapshot_id
+        found = None if base is None or parent is None else metadata.snapshot_by_id(parent)
+    return total
 
 
 def _reached_main(table: SparkTable, branch: str) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
 
 from lakekit.engines import sql
 from lakekit.engines.plan import Frame, Function, Node, Query, Scan, Stream
+from lakekit.engines.spark import older
 from lakekit.engines.spark import scan as scans
 from lakekit.engines.types import ident
 
@@ -27,12 +28,14 @@ class Compiler:
         take: Gives the frame of a node that Spark holds, or that has to be handed over.
         define: Makes a Python function known, and gives the name it has in SQL.
         read: Gives the frame of a scan that no SQL can say. None: SQL can.
+        columns: Gives the columns of a node. None: Spark knows ``* EXCEPT``, so that no one has to ask.
         frames: Name to frame, as ``spark.sql`` takes them.
     """
 
     take: Callable[[Frame | Stream], DataFrame]
     define: Callable[[str, Function], str]
     read: Callable[[Scan], DataFrame | None]
+    columns: Callable[[Node], Sequence[str]] | None = None
     frames: dict[str, DataFrame] = attrs.field(factory=dict)
     _parts: dict[str, str] = attrs.field(factory=dict)
     _known: dict[int, tuple[Node, str]] = attrs.field(factory=dict)
@@ -58,7 +61,9 @@ class Compiler:
     def _words(self, node: Node) -> str:
         if isinstance(node, Query):
             inputs = {key: self.relation(value) for key, value in node.inputs.items()}
-            return _braced(self._named(sql.render(node.sql, "spark", inputs), node.functions))
+            columns = self.columns
+            words = node.sql if columns is None else older.listed(node.sql, lambda name: columns(node.inputs[name]))
+            return _braced(self._named(sql.render(words, "spark", inputs), node.functions))
         if isinstance(node, Scan):
             frame = self.read(node)
             return _braced(scans.words(node)) if frame is None else self._framed(frame, node.state.schema)

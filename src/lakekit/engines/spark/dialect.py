@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 
+from lakekit.engines.spark import older
 from lakekit.engines.types import arrow_type, ident, sql_type
 from lakekit.errors import SchemaError
 
@@ -92,7 +93,7 @@ def spark_schema(schema: pa.Schema) -> StructType:
     """Spark's schema for an Arrow one."""
     from pyspark.sql.types import StructType
 
-    return cast("StructType", StructType.fromDDL(columns(schema)))
+    return older.parsed(columns(schema)) if older.needed() else cast("StructType", StructType.fromDDL(columns(schema)))
 
 
 def columns(schema: pa.Schema) -> str:

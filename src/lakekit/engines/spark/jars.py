@@ -1,4 +1,4 @@
-"""Which jars go with which release of Spark. The tests run on 4.1; those of 3.5 and 4.0 are what Iceberg releases for these."""
+"""Which jars go with which release of Spark. All tests run on 4.1, those of the contract on 3.5 and 4.0 too."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from lakekit.engines.arrow import conform
 from lakekit.engines.plan import Frame, Function, Node, Query, Scan, Stream, TableState
-from lakekit.engines.spark import dialect, failures, settings
+from lakekit.engines.spark import dialect, failures, older, settings
 from lakekit.engines.spark import scan as scans
 from lakekit.engines.spark.commit import PreparedRows
 from lakekit.engines.spark.compile import Compiler
@@ -49,7 +49,7 @@ class SparkWork:
         """The node as a frame of Spark's, not yet computed."""
         if isinstance(node, Frame | Stream):
             return self._held(node)
-        compiler = Compiler(self._held, self._define, self._read)
+        compiler = Compiler(self._held, self._define, self._read, (lambda part: self.schema(part).names) if older.needed() else None)
         statement = compiler.statement(self._known(node))
         return self.spark.sql(statement, **cast("dict[str, Any]", compiler.frames))
 
@@ -121,6 +121,10 @@ class SparkWork:
         for batch in table.to_batches():
             yield conform(batch, schema)
 
+    def native(self, node: Node) -> DataFrame:
+        """The rows as a frame that outlives this evaluation."""
+        return self.stage(node).native
+
     def one(self, node: Node) -> dict[str, Any]:
         """The single row of a small result."""
         return next(row for batch in self.rows(node) for row in batch.to_pylist())
@@ -172,13 +176,15 @@ def _local(spark: SparkSession, portion: list[pa.RecordBatch], schema: pa.Schema
     table = pa.Table.from_batches(portion, schema)
     if not table.num_rows:
         return spark.createDataFrame([], dialect.spark_schema(schema))  # Connect makes no frame of an empty Arrow table
+    if older.needed():
+        return older.from_arrow(spark, table, dialect.columns(schema))
     return spark.createDataFrame(table, dialect.spark_schema(schema))
 
 
 def fetched(frame: DataFrame) -> tuple[pa.Schema, pa.Table]:
     """All rows of a frame, and what their columns are."""
     schema = dialect.arrow_schema(frame.schema)
-    return schema, frame.toArrow()
+    return schema, older.to_arrow(frame, schema) if older.needed() else frame.toArrow()
 
 
 def python_function(function: Function) -> Any:

@@ -10,6 +10,8 @@ from weakref import WeakKeyDictionary
 
 import attrs
 
+from lakekit.engines.spark import failures
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -62,12 +64,19 @@ def pinned(spark: SparkSession) -> Generator[None]:
 
 
 @contextmanager
-def writing(spark: SparkSession, properties: Mapping[str, str]) -> Generator[None]:
-    """The session with properties for the snapshot that the statement inside makes. Other threads' writes wait."""
+def writing(spark: SparkSession, properties: Mapping[str, str]) -> Generator[bool]:
+    """The session with properties for the snapshot that the statement inside makes. Other threads' writes wait.
+
+    Gives whether the session took them: Databricks' serverless refuses settings that it doesn't know.
+    """
     with _shared(spark).writing:
-        before = _set(spark, {f"{_SNAPSHOT_PROPERTY}{name}": value for name, value in properties.items()})
+        taken, before = True, dict[str, str | None]()
         try:
-            yield
+            before = _set(spark, {f"{_SNAPSHOT_PROPERTY}{name}": value for name, value in properties.items()})
+        except failures.kinds():
+            taken = False
+        try:
+            yield taken
         finally:
             _set_back(spark, before)
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
 _OLDEST: Final = (3, 5)
+_OLDEST_CONNECT: Final = (4, 0)
 _GZIP: Final = b"\x1f\x8b"
 
 
@@ -95,6 +96,13 @@ class SparkEngine:
         version = tuple(int(part) for part in spark.version.split(".")[:2])
         if version < _OLDEST:
             raise ConfigError("connect()", "expected Spark 3.5 or later", got=spark.version, hint="pip install 'lakekit[spark]'.")
+        if version < _OLDEST_CONNECT and type(spark).__module__.startswith("pyspark.sql.connect"):
+            raise ConfigError(
+                "connect()",
+                "expected Spark 4.0 or later for Spark Connect",
+                got=spark.version,
+                hint="use a classic session of 3.5, or pip install 'pyspark[connect]>=4.0' with a server as new.",
+            )
         # Not catalog.currentCatalog(): on a second classic session, it opens the catalog by the settings of the first one.
         name = catalog or str(spark.sql("SELECT current_catalog()").collect()[0][0])
         if _is_plain(spark, name):
