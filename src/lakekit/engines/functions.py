@@ -11,6 +11,7 @@
 | ``lk_instant(timestamp)`` | an instant as JSON holds it, to the microsecond: ``2026-01-01 08:15:00.25+00`` |
 | ``lk_in_json(struct)`` | the same for a struct in a list, inside what ``lk_to_json`` is given |
 | ``lk_from_json(text, 'STRUCT<…>')`` | a JSON object as a struct; NULL for what doesn't fit |
+| ``lk_refit(value, 'TYPE', 'TYPE')`` | a nested value of one type as another one: fields are found by name, and NULL where they weren't |
 | ``lk_json_text(text, 'name')`` | one field of a JSON object as text; NULL where it is null or absent |
 
 The text of a value is its family's tag, its length in code points, a colon, and its characters; NULL is ``-``. Families, not types, are
@@ -51,25 +52,26 @@ _TEXTS: Final[Mapping[Family, str]] = {
     "x": "HEX({v})",
 }
 
-_HASHES: Final[Mapping[str, str]] = {
-    "duckdb": "CAST(CAST('0x' || SUBSTR(MD5({v}), 1, 16) AS UBIGINT) & 9223372036854775807 AS BIGINT)",
-    # To base -10: conv then wraps into the signed range, and the mask takes the sign bit away.
-    "spark": "CAST(CONV(SUBSTRING(MD5({v}), 1, 16), 16, -10) AS BIGINT) & 9223372036854775807",
-}
-_COLLECTS: Final[Mapping[str, str]] = {
-    "duckdb": "LIST({v} ORDER BY {p} ASC NULLS FIRST)",
-    # Spark's collect_list knows no order; sort pairs instead. Positions are unique, so the values are never compared.
-    "spark": "TRANSFORM(ARRAY_SORT(COLLECT_LIST(STRUCT({p} AS p, {v} AS v))), x -> x.v)",
-}
-_JSONS: Final[Mapping[str, Mapping[str, str]]] = {
-    # A merge patch drops what is NULL in objects, but does not look into lists.
+# {v} is the first argument, {p} the last.
+_TEMPLATES: Final[Mapping[str, Mapping[str, str]]] = {
     "duckdb": {
+        "lk_hash63": "CAST(CAST('0x' || SUBSTR(MD5({v}), 1, 16) AS UBIGINT) & 9223372036854775807 AS BIGINT)",
+        "lk_collect": "LIST({v} ORDER BY {p} ASC NULLS FIRST)",
+        # A merge patch drops what is NULL in objects, but does not look into lists.
         "lk_to_json": "JSON_MERGE_PATCH('{{}}', TO_JSON({v}))",
         "lk_in_json": "JSON_MERGE_PATCH('{{}}', TO_JSON({v}))",
         "lk_instant": "CAST({v} AS VARCHAR)",
     },
-    # The session's time zone is UTC, so the offset that Spark leaves out is known.
-    "spark": {"lk_to_json": "TO_JSON({v})", "lk_in_json": "{v}", "lk_instant": "CAST({v} AS STRING) || '+00'"},
+    "spark": {
+        # To base -10: conv then wraps into the signed range, and the mask takes the sign bit away.
+        "lk_hash63": "CAST(CONV(SUBSTRING(MD5({v}), 1, 16), 16, -10) AS BIGINT) & 9223372036854775807",
+        # Spark's collect_list knows no order; sort pairs instead. Positions are unique, so the values are never compared.
+        "lk_collect": "TRANSFORM(ARRAY_SORT(COLLECT_LIST(STRUCT({p} AS p, {v} AS v))), x -> x.v)",
+        "lk_to_json": "TO_JSON({v})",
+        "lk_in_json": "{v}",
+        # The session's time zone is UTC, so the offset that Spark leaves out is known.
+        "lk_instant": "CAST({v} AS STRING) || '+00'",
+    },
 }
 # The engines print floats differently, but count alike: whole part, then 52 binary digits behind the point, then 52 more; each step is exact.
 # Beyond 2**124 all are one.
@@ -123,24 +125,46 @@ def expand(expression: exp.Expr, dialect: str) -> exp.Expr:
             return _fill(_TEXTS[family(arguments[1].name)], "databricks", v=one_deep(arguments[0]))
         if name == "lk_double":
             return _fill(_DOUBLE, "databricks", v=exp.cast(one_deep(arguments[0]), exp.DType.DOUBLE))
-        if name == "lk_hash63":
-            return _fill(_HASHES[engine], engine, v=one_deep(arguments[0]))
-        if name in _JSONS[engine]:
-            return _fill(_JSONS[engine][name], engine, v=one_deep(arguments[0]))
+        if name in _TEMPLATES[engine]:
+            return _fill(_TEMPLATES[engine][name], engine, v=one_deep(arguments[0]), p=one_deep(arguments[-1]))
         if name == "lk_from_json":
             return exp.Anonymous(this="FROM_JSON", expressions=[one_deep(arguments[0]), _json_schema(arguments[1].name, engine)])
+        if name == "lk_refit":
+            old, new = (exp.DataType.build(words.name, dialect="databricks") for words in arguments[1:])
+            return exp.cast(one_deep(arguments[0]), new) if engine == "duckdb" else _refit(one_deep(arguments[0]), old, new)
         if name == "lk_json_text":
             path = f'$."{arguments[1].name}"' if engine == "duckdb" else f"$['{arguments[1].name}']"
             function = "JSON_EXTRACT_STRING" if engine == "duckdb" else "GET_JSON_OBJECT"
             return exp.Anonymous(this=function, expressions=[one_deep(arguments[0]), exp.Literal.string(path)])
-        if name == "lk_collect":
-            return _fill(_COLLECTS[engine], engine, v=one_deep(arguments[0]), p=one_deep(arguments[1]))
         return node
 
     def one_deep(node: exp.Expr) -> exp.Expr:
         return node.transform(one)
 
     return one_deep(expression)
+
+
+def _refit(value: exp.Expr, old: exp.Expr, new: exp.Expr, depth: int = 0) -> exp.Expr:
+    """A cast by name: Spark's own goes by place, and takes no other number of fields."""
+    if old == new:
+        return value
+    if old.is_type("array") and new.is_type("array"):
+        item = f"x{depth}"
+        inner = _refit(exp.column(item), old.expressions[0], new.expressions[0], depth + 1)
+        return _fill(f"TRANSFORM({{v}}, {item} -> {{i}})", "spark", v=value, i=inner)
+    if old.is_type("struct") and new.is_type("struct"):
+        known = {field.name: field.args["kind"] for field in old.expressions}
+        parts = [
+            _refit(exp.Dot(this=value.copy(), expression=exp.to_identifier(name, quoted=True)), known[name], kind, depth)
+            if name in known
+            else exp.cast(exp.null(), kind)
+            for name, kind in ((field.name, field.args["kind"]) for field in new.expressions)
+        ]
+        named = [part for field, found in zip(new.expressions, parts, strict=True) for part in (exp.Literal.string(field.name), found)]
+        return _fill(
+            "CASE WHEN {v} IS NULL THEN NULL ELSE {s} END", "spark", v=value, s=exp.Anonymous(this="NAMED_STRUCT", expressions=named)
+        )
+    return exp.cast(value, cast("exp.DataType", new))
 
 
 def _json_schema(struct: str, engine: str) -> exp.Expr:

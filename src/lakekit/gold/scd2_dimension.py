@@ -11,6 +11,7 @@ import pyarrow as pa
 from lakekit import columns as system
 from lakekit.batch import Batch
 from lakekit.engines.plan import Node, Query, Scan, TableState
+from lakekit.engines.sql import literal
 from lakekit.engines.types import arrow_type, ident, sql_type, widens
 from lakekit.errors import ConfigError, SchemaError
 from lakekit.gold.scd2_spec import ABSORBED, AT, IS_CURRENT, IS_DELETED, Scd2Spec, merge_on, state_columns
@@ -160,10 +161,15 @@ def stored_versions(state: TableState, spec: Scd2Spec, *, bounds: Mapping[str, t
     scan: Node = Scan(state, state.head, bounds=dict(bounds or {}))
     there = {field.name: sql_type(field.type) for field in state.schema}
     fitting = {name for name, kind in fields if name in there and there[name] == sql_type(arrow_type(kind))}
-    items = ", ".join(
-        ident(name) if name in fitting else f"CAST({ident(name) if name in there else 'NULL'} AS {kind}) AS {ident(name)}"
-        for name, kind in fields
-    )
+
+    def fitted(name: str, kind: str) -> str:
+        if name in fitting:
+            return ident(name)
+        if name == ABSORBED and name in there:
+            return f"lk_refit({ident(name)}, {literal(there[name])}, {literal(kind)}) AS {ident(name)}"
+        return f"CAST({ident(name) if name in there else 'NULL'} AS {kind}) AS {ident(name)}"
+
+    items = ", ".join(fitted(name, kind) for name, kind in fields)
     if ABSORBED in there:  # pyiceberg 0.12, which reads files that DuckDB can't, makes an empty list of structs out of NULL
         told = f"CASE WHEN size({ident(ABSORBED)}) > 0 THEN {ident(ABSORBED)} END AS {ident(ABSORBED)}"
         scan = Query(f"SELECT * EXCEPT ({ident(ABSORBED)}), {told} FROM stored", {"stored": scan})

@@ -90,7 +90,7 @@ def printable(value: str, kind: pa.DataType, *, floating: str = "CAST({} AS STRI
 
 def printed(kind: pa.DataType) -> pa.DataType:
     """The type under which `parsed` reads a value of this type out of JSON."""
-    if pa.types.is_binary(kind):
+    if pa.types.is_binary(kind) or pa.types.is_floating(kind):  # JSON has no NaN: it is text there, in other letters on each engine
         return pa.string()
     if pa.types.is_list(kind):
         return pa.list_(printed(kind.value_type))
@@ -101,7 +101,7 @@ def printed(kind: pa.DataType) -> pa.DataType:
 
 def parsed(value: str, kind: pa.DataType) -> str:
     """SQL that turns a value read out of the JSON back into what it was."""
-    return _converted(value, kind, _Forms(binary="unbase64({})"))
+    return _converted(value, kind, _Forms(binary="unbase64({})", floating="try_cast({} AS {})"))
 
 
 @attrs.frozen(kw_only=True)
@@ -120,7 +120,7 @@ def _converted(value: str, kind: pa.DataType, forms: _Forms, depth: int = 0) -> 
     if pa.types.is_binary(kind):
         return forms.binary.format(value)
     if pa.types.is_floating(kind):
-        return forms.floating.format(value)
+        return forms.floating.format(value, sql_type(kind))
     if pa.types.is_timestamp(kind):
         return (forms.local if kind.tz is None else forms.instant).format(value)
     if pa.types.is_list(kind):

@@ -155,6 +155,7 @@ def _fitting(state: TableState, rows: Node) -> Query:
     read = Query(
         f"SELECT _reject_id, _row, `{system.INGESTION_TIMESTAMP}`, lk_from_json(_row, {literal(kind)}) AS j FROM rows", {"rows": rows}
     )
-    fits = " AND ".join(f"(j.{ident(field.name)} IS NOT NULL OR lk_json_text(_row, {literal(field.name)}) IS NULL)" for field in fields)
-    columns = ", ".join(f"{rejects.parsed(f'j.{ident(field.name)}', field.type)} AS {ident(field.name)}" for field in fields)
+    values = {field.name: rejects.parsed(f"j.{ident(field.name)}", field.type) for field in fields}
+    fits = " AND ".join(f"({value} IS NOT NULL OR lk_json_text(_row, {literal(name)}) IS NULL)" for name, value in values.items())
+    columns = ", ".join(f"{value} AS {ident(name)}" for name, value in values.items())
     return Query(f"SELECT _reject_id, {columns}, `{system.INGESTION_TIMESTAMP}` FROM read WHERE {fits}", {"read": read})

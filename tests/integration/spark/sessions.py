@@ -89,7 +89,8 @@ def client(folder: Path) -> dict[str, Any]:
     cleaned = lk.clean(lk.read_new(lake, "bronze.people", into="silver.people"), {"name": lk.rules.squash_spaces()})
     lk.merge(cleaned, key="user_id")
     lk.merge_scd2(lk.read_new(lake, "silver.people", into="gold.dim_people"), key="user_id", track="name")
-    lk.append(lk.lookup(lk.from_frame(lake, [{"user_id": 2}], run_id="2"), "gold.dim_people", on="user_id", take="name"), into="gold.fact")
+    found = lk.lookup(lk.from_frame(lake, [{"user_id": 2}], run_id="2"), "gold.dim_people", on="user_id", take="name")
+    lk.merge(found, key="user_id", into="gold.fact")
     return {
         "names": lk.read(lake, "gold.fact").to_arrow()["name"].to_pylist(),
         "kind": type(lk.read(lake, "gold.fact").to_native()).__module__,

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 
-from lakekit.engines.spark import older
-from lakekit.engines.types import arrow_type, ident, sql_type
+from lakekit.engines.types import arrow_type, ident, sql_type, storable
 from lakekit.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -85,15 +84,38 @@ def readable_schema(schema: pa.Schema) -> pa.Schema:
 
 
 def spark_type(kind: pa.DataType) -> DataType:
-    """Spark's type for an Arrow one."""
-    return spark_schema(pa.schema([pa.field("v", kind)]))["v"].dataType
+    """Spark's type for an Arrow one. Not parsed from words: that takes a session, which pyspark looks for in the wrong place on Connect."""
+    from pyspark.sql import types
+
+    kind = readable(storable(kind))
+    if pa.types.is_timestamp(kind):
+        return types.TimestampType() if kind.tz else types.TimestampNTZType()
+    if pa.types.is_decimal(kind):
+        return types.DecimalType(kind.precision, kind.scale)
+    if pa.types.is_list(kind):
+        return types.ArrayType(spark_type(kind.value_type))
+    if pa.types.is_map(kind):
+        return types.MapType(spark_type(kind.key_type), spark_type(kind.item_type))
+    if pa.types.is_struct(kind):
+        return types.StructType([types.StructField(field.name, spark_type(field.type)) for field in cast("Any", kind)])
+    scalars: dict[pa.DataType, DataType] = {
+        pa.bool_(): types.BooleanType(),
+        pa.int32(): types.IntegerType(),
+        pa.int64(): types.LongType(),
+        pa.float32(): types.FloatType(),
+        pa.float64(): types.DoubleType(),
+        pa.string(): types.StringType(),
+        pa.binary(): types.BinaryType(),
+        pa.date32(): types.DateType(),
+    }
+    return scalars[kind]
 
 
 def spark_schema(schema: pa.Schema) -> StructType:
     """Spark's schema for an Arrow one."""
-    from pyspark.sql.types import StructType
+    from pyspark.sql.types import StructField, StructType
 
-    return older.parsed(columns(schema)) if older.needed() else cast("StructType", StructType.fromDDL(columns(schema)))
+    return StructType([StructField(field.name, spark_type(field.type)) for field in schema])
 
 
 def columns(schema: pa.Schema) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import sqlglot
@@ -13,7 +13,6 @@ from lakekit.engines import sql
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-    from pyspark.sql.types import StructType
 
 Columns = Callable[[str], Sequence[str]]
 
@@ -23,13 +22,6 @@ def needed() -> bool:
     import pyspark
 
     return int(pyspark.__version__.split(".")[0]) < 4
-
-
-def parsed(ddl: str) -> StructType:
-    """Spark's schema for the columns of a CREATE TABLE."""
-    from pyspark.sql import types
-
-    return cast("StructType", types._parse_datatype_string(ddl))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] -- public since 4.0
 
 
 def listed(text: str, columns: Columns) -> str:
