@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from itertools import count
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 Engine = Literal["embedded", "spark", "connect"]
 
 HERE = Path(__file__).parent
-CONNECT_SAMPLE = 5
-"""Of so many contract tests, `make test` runs one on Spark Connect."""
 SERVER_FIXTURES = frozenset({"postgres", "database", "kafka", "mongo", "market"})
+SAMPLES = {"spark": 5, "connect": 15}
+"""Of so many contract tests, `make test` runs one on each kind of Spark session; `make test-all` runs all."""
 
 # No deadlines: the first example of a test pays for imports and for whatever else runs on the machine.
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
@@ -44,18 +44,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)  # before -m chooses by these marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests that need a server or a Spark session, so that nobody has to remember it."""
-    sampled = count()
+    seen: Counter[str] = Counter()
     for item in items:
         fixtures = frozenset(getattr(item, "fixturenames", ()))
         if fixtures & SERVER_FIXTURES or item.path.is_relative_to(HERE / "integration"):
             item.add_marker("server")
-        chosen = (
-            item.callspec.params.get("engine", "embedded")
-            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
-            else "embedded"
-        )
-        if chosen == "connect" and next(sampled) % CONNECT_SAMPLE:
-            item.add_marker("slow")  # what compiles the plan is the same on classic; all of it runs in `make test-all`
+        chosen = item.callspec.params.get("engine", "embedded") if hasattr(item, "callspec") else "embedded"
+        if seen[chosen] % SAMPLES.get(chosen, 1):
+            item.add_marker("slow")
+        seen[chosen] += 1
+        if chosen != "embedded" and item.path.name == "test_half_created.py":
+            reason = "Iceberg's library asks for a missing or broken metadata file again for minutes before it gives up"
+            item.add_marker(pytest.mark.xfail(reason=reason, run=False))
         if item.path.is_relative_to(HERE / "integration" / "spark") or chosen != "embedded":
             item.add_marker("spark")
             # A classic session leaves the sockets that carried its results to the garbage collector (pyspark 4.1).
