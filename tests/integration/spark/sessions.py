@@ -88,7 +88,9 @@ def client(folder: Path) -> dict[str, Any]:
     lk.append(lk.from_frame(lake, RUNS["first"], run_id="1"), into="bronze.people")
     cleaned = lk.clean(lk.read_new(lake, "bronze.people", into="silver.people"), {"name": lk.rules.squash_spaces()})
     lk.merge(cleaned, key="user_id")
-    lk.merge_scd2(lk.read_new(lake, "silver.people", into="gold.dim_people"), key="user_id", track="name")
+    lk.merge_scd2(
+        lk.read_new(lake, "silver.people", into="gold.dim_people"), key="user_id", track="name", effective_at="_ingestion_timestamp"
+    )
     found = lk.lookup(lk.from_frame(lake, [{"user_id": 2}], run_id="2"), "gold.dim_people", on="user_id", take="name")
     lk.merge(found, key="user_id", into="gold.fact")
     return {
