@@ -63,9 +63,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what asks for a lake once for each engine of ``--engine``."""
+    """Run the contract once for each engine of ``--engine``, and whatever else asks for a lake on the embedded one."""
     if "engine" in metafunc.fixturenames:
-        metafunc.parametrize("engine", metafunc.config.getoption("--engine") or ["embedded"], indirect=True)
+        contract = metafunc.definition.path.is_relative_to(HERE / "contract")
+        chosen = metafunc.config.getoption("--engine") if contract else None
+        metafunc.parametrize("engine", chosen or ["embedded"], indirect=True)
 
 
 @pytest.fixture

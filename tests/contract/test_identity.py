@@ -10,6 +10,7 @@ import pytest
 import lakekit as lk
 from lakekit import identity
 from lakekit.engines.embedded.commit import PreparedFiles
+from lakekit.engines.spark.commit import PreparedRows
 from lakekit.gold.keys import hash63
 from tests.contract.helpers import foreign, frame, rewrite, snapshots
 from tests.contract.identities import BY_EMAIL, INTO, NOW, masters, persons, resolve, rows
@@ -380,9 +381,10 @@ def test_two_runs_at_once_give_what_one_gives(lake: Any, at: int, tmp_path: Any,
     undisturbed = lk.connect(tmp_path / "undisturbed")
     for one in (lake, undisturbed):
         _prepare(one)
-    commit, count = PreparedFiles.commit, 0
+    prepared = PreparedFiles if lake.engine.name == "embedded" else PreparedRows
+    commit, count = prepared.commit, 0
 
-    def overtaken(self: PreparedFiles, *arguments: Any, **options: Any) -> Any:
+    def overtaken(self: Any, *arguments: Any, **options: Any) -> Any:
         nonlocal count
         count += 1
         if count == at + 1:
@@ -390,7 +392,7 @@ def test_two_runs_at_once_give_what_one_gives(lake: Any, at: int, tmp_path: Any,
         return commit(self, *arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(PreparedFiles, "commit", overtaken)
+        patch.setattr(prepared, "commit", overtaken)
         with contextlib.suppress(lk.errors.CommitConflictError):
             assert not _changes(lake, "b").committed
     assert not _changes(lake, "b").committed
