@@ -10,7 +10,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n $(WORKERS)
-# Both kinds of session in one run, so that they share a JVM; the slow half of Connect's is in test-all.
+# Both kinds of session in one run, so that they share a JVM.
 SPARK := --engine=spark --engine=connect
 
 .DEFAULT_GOAL := help

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 import lakekit as lk
@@ -315,3 +316,22 @@ def test_pyiceberg_alone_reads_the_same_rows(lake: Any) -> None:
     table = foreign(lake, TABLE)
     assert table.format_version == 2
     assert sorted(table.scan().to_arrow().to_pylist(), key=lambda row: row["id"]) == own
+
+
+def with_map(number: int, *entries: tuple[str, int | None], at: int) -> pa.Table:
+    kind = pa.map_(pa.string(), pa.int64())
+    fields = {"id": pa.int64(), "tags": kind, "deep": pa.list_(pa.struct([("of", kind)])), "at": pa.int64()}
+    row = {"id": number, "tags": list(entries), "deep": [{"of": list(entries)}], "at": at}
+    return pa.Table.from_pylist([row], schema=pa.schema(list(fields.items())))
+
+
+def test_maps_are_compared_by_their_entries_whatever_the_order(lake: Any) -> None:
+    def put(run: str, given: pa.Table) -> lk.Commit:
+        return lk.merge(lk.from_frame(lake, given, run_id=run), key="id", order_by="at", into="silver.t")
+
+    put("a", with_map(1, ("a", 1), ("b", None), at=1))
+    assert put("b", with_map(1, ("b", None), ("a", 1), at=2)).updated == 1, "the instant changed"
+    assert put("c", with_map(1, ("a", 1), ("b", None), at=2)).unchanged == 1
+    assert put("d", with_map(1, ("a", 1), ("b", 2), at=3)).updated == 1
+    (row,) = lk.read(lake, "silver.t").to_arrow().to_pylist()
+    assert (dict(row["tags"]), dict(row["deep"][0]["of"])) == ({"a": 1, "b": 2}, {"a": 1, "b": 2})

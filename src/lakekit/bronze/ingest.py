@@ -21,6 +21,7 @@ from lakekit.engines.sql import literal
 from lakekit.engines.types import ident
 from lakekit.errors import ConfigError
 from lakekit.incremental import cas, rejects, target
+from lakekit.incremental.equal import same
 from lakekit.names import Identifier, TableName
 from lakekit.sources.protocol import Overlap, Source, Target
 
@@ -211,8 +212,8 @@ def _fresh(state: TableState, incoming: Incoming, columns: pa.Schema, overlap: O
     rows = incoming.good(schema)
     if overlap is None or state.head is None:
         return rows
-    same = " AND ".join(f"b.{ident(name)} <=> e.{ident(name)}" for name in schema.names)
-    return Query(f"SELECT b.* FROM rows b LEFT ANTI JOIN existing e ON {same}", {"rows": rows, "existing": _existing(state, overlap)})
+    there = " AND ".join(same(f"b.{ident(field.name)}", f"e.{ident(field.name)}", field.type) for field in schema)
+    return Query(f"SELECT b.* FROM rows b LEFT ANTI JOIN existing e ON {there}", {"rows": rows, "existing": _existing(state, overlap)})
 
 
 def _existing(state: TableState, overlap: Overlap) -> Node:

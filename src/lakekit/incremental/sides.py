@@ -19,6 +19,7 @@ from lakekit.engines.plan import Frame, Node, Query, Scan, TableState
 from lakekit.engines.types import ident
 from lakekit.errors import BookmarkLostError, CommitConflictError, ConfigError
 from lakekit.incremental import changes
+from lakekit.incremental.equal import same
 from lakekit.names import Identifier, text
 
 if TYPE_CHECKING:
@@ -112,16 +113,17 @@ def recompute(session: Session, state: TableState, batch: Batch, bookmark: Bookm
         if found is not None:
             inputs[f"changed_{index}"] = session.stage(found)
         conditions.append("true" if found is None else f"EXISTS (SELECT 1 FROM changed_{index} d WHERE {side.match})")
-    same = " AND ".join(f"busy.{ident(name)} <=> r.{ident(name)}" for name in key)
+    taken = " AND ".join(f"busy.{ident(name)} <=> r.{ident(name)}" for name in key)
     takes = list(dict.fromkeys(name for side in batch.sides for name in side.takes if name in names))
     old = {name: f"_old_{index}" for index, name in enumerate(takes)}
     kept = ", ".join(["r.*", *(f"r.{ident(name)} AS {ident(was)}" for name, was in old.items())])
     rows: Node = session.stage(
-        Query(f"SELECT {kept} FROM stored r WHERE ({' OR '.join(conditions)}) AND NOT EXISTS (SELECT 1 FROM busy WHERE {same})", inputs)
+        Query(f"SELECT {kept} FROM stored r WHERE ({' OR '.join(conditions)}) AND NOT EXISTS (SELECT 1 FROM busy WHERE {taken})", inputs)
     )
     for side in batch.sides:
         rows = side.step(rows, [*names, *old.values()])
-    differs = " OR ".join(f"NOT ({ident(name)} <=> {ident(was)})" for name, was in old.items()) or "false"
+    kinds = {name: state.schema.field(name).type for name in old}
+    differs = " OR ".join(f"NOT ({same(ident(name), ident(was), kinds[name])})" for name, was in old.items()) or "false"
     return session.stage(Query(f"SELECT {', '.join(map(ident, names))} FROM looked_up WHERE {differs}", {"looked_up": rows}))
 
 

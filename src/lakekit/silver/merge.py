@@ -19,6 +19,7 @@ from lakekit.engines.protocol import count
 from lakekit.engines.types import ident
 from lakekit.errors import ConfigError, ContractError
 from lakekit.incremental import cas, rejects, sides, target
+from lakekit.incremental.equal import same
 from lakekit.incremental.order import digest, newer, nth, order_columns
 from lakekit.names import Columns, Identifier, TableName, companion
 from lakekit.names import columns as as_columns
@@ -297,9 +298,8 @@ def _class(given: pa.Schema, held: pa.Schema, spec: Spec, *, buried: bool) -> st
     incoming, stored = given.names, [name for name in held.names if name != system.OPERATION]
     compared = [name for name in incoming if name in stored and name not in _RUN and name not in spec.key]
     says = _says(compared, spec)
-    same = " AND ".join(
-        [f"({'s._is_bare OR ' if name in says else ''}s.{ident(name)} <=> t.{ident(name)})" for name in compared] or ["true"]
-    )
+    equal = {name: same(f"s.{ident(name)}", f"t.{ident(name)}", held.field(name).type) for name in compared}
+    unchanged = " AND ".join([f"({'s._is_bare OR ' if name in says else ''}{words})" for name, words in equal.items()] or ["true"])
     alive = f"(t.`{system.DELETED_AT}` IS NULL)" if system.DELETED_AT in stored else "true"
     order = [name for name in spec.order if name in incoming and name in stored]
     age = newer(order, "s", "t")
@@ -316,7 +316,7 @@ def _class(given: pa.Schema, held: pa.Schema, spec: Spec, *, buried: bool) -> st
     return f"""CASE {" ".join(cases)}
         WHEN t._there IS NULL THEN CASE WHEN s._is_delete THEN 'bury' ELSE 'insert' END
         WHEN {age} < 0 THEN 'late'
-        WHEN s._is_delete = (NOT {alive}) AND {same} THEN 'unchanged'
+        WHEN s._is_delete = (NOT {alive}) AND {unchanged} THEN 'unchanged'
         WHEN {age} = 0 AND NOT ({wins_tie}) THEN 'late'
         WHEN s._is_delete AND {alive} THEN 'delete'
         ELSE 'update' END"""
