@@ -51,9 +51,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = item.callspec.params.get("engine", "embedded") if hasattr(item, "callspec") else "embedded"
         if crc32(item.nodeid.encode()) % SAMPLES.get(chosen, 1):  # by its name: a new test leaves the sample as it is
             item.add_marker("slow")
-        if chosen != "embedded" and item.path.name == "test_half_created.py":
-            reason = "Iceberg's library asks for a missing or broken metadata file again for minutes before it gives up"
-            item.add_marker(pytest.mark.xfail(reason=reason, run=False))
         if item.path.is_relative_to(HERE / "integration" / "spark") or chosen != "embedded":
             item.add_marker("spark")
             # A classic session leaves the sockets that carried its results to the garbage collector (pyspark 4.1).

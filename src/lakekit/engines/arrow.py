@@ -44,7 +44,7 @@ def _cast(column: pa.Array[Any], kind: pa.DataType) -> pa.Array[Any]:
     if isinstance(column.type, pa.BaseExtensionType):
         if column.type == pa.uuid() and pa.types.is_string(kind):  # Spark has no type for it
             return pa.array([None if value is None else str(value) for value in column.to_pylist()], kind)
-        return _cast(column.storage, kind)  # type: ignore[attr-defined]
+        return _cast(column.storage, kind)  # type: ignore[attr-defined] -- an ExtensionArray, by its type
     if isinstance(kind, pa.BaseExtensionType):
         return pa.ExtensionArray.from_storage(kind, column.cast(kind.storage_type))
     return column.cast(kind)
@@ -61,13 +61,13 @@ def to_arrow(data: object) -> pa.Table:
     if isinstance(data, list):
         return pa.Table.from_pylist(data)
     if type(data).__module__.startswith("pandas."):
-        return pa.Table.from_pandas(data, preserve_index=False)  # type: ignore[arg-type]
+        return pa.Table.from_pandas(data, preserve_index=False)  # type: ignore[arg-type] -- told by its module, without importing pandas
     for method in ("to_arrow_table", "to_arrow", "toArrow"):
         convert: Callable[[], pa.Table] | None = getattr(data, method, None)
         if callable(convert):
             return convert()
     if hasattr(data, "__arrow_c_stream__"):
-        return pa.table(data)  # type: ignore[arg-type]
+        return pa.table(data)  # type: ignore[arg-type] -- it was asked for the method
     raise ConfigError(
         "from_frame()", "expected an Arrow, pandas, Polars or DuckDB frame, or a list of dictionaries", got=type(data).__name__
     )

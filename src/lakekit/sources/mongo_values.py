@@ -136,7 +136,7 @@ def _with_bytes(value: Any) -> Any:
 def _integer(value: Any, bits: int) -> Any:
     if isinstance(value, Decimal128):
         value = value.to_decimal()
-        whole = value.is_finite() and value.as_tuple().exponent < 20 and value == value.to_integral_value()  # type: ignore[operator]
+        whole = value.is_finite() and value.as_tuple().exponent < 20 and value == value.to_integral_value()  # type: ignore[operator] -- a finite one has a number there
     elif isinstance(value, float):
         whole = value.is_integer()
     else:

@@ -138,8 +138,8 @@ class DuckSession:
                     _whole(function),
                     parameters,
                     self._words(function.returns),
-                    type="arrow",  # type: ignore[arg-type]
-                    null_handling="special",  # type: ignore[arg-type]
+                    type="arrow",  # type: ignore[arg-type] -- DuckDB takes its enums by name
+                    null_handling="special",  # type: ignore[arg-type] -- likewise
                 )
 
     def _words(self, kind: pa.DataType) -> str:
@@ -323,7 +323,7 @@ def _whole(function: Function) -> Any:
 
     # DuckDB counts the parameters that the signature names.
     names = [inspect.Parameter(f"p{index}", inspect.Parameter.POSITIONAL_ONLY) for index in range(len(function.parameters))]
-    call.__signature__ = inspect.Signature(names)  # type: ignore[attr-defined]
+    call.__signature__ = inspect.Signature(names)  # type: ignore[attr-defined] -- functions have attributes
     return call
 
 

@@ -150,7 +150,7 @@ def evaluated(frame: DataFrame) -> DataFrame:
     spark = frame.sparkSession
     if held.sparkSession is not spark:
         # pyspark's Connect client (proto_to_remote_cached_dataframe) takes the thread's active session for the one that has the rows.
-        held._session = held._plan._spark_session = spark  # noqa: SLF001
+        held._session = held._plan._spark_session = spark  # noqa: SLF001 -- there is no public way
     return cast("DataFrame", held)
 
 
