@@ -23,7 +23,7 @@ Engine = Literal["embedded", "spark", "connect"]
 
 HERE = Path(__file__).parent
 SERVER_FIXTURES = frozenset({"postgres", "database", "kafka", "mongo", "market"})
-SAMPLES = {"spark": 5, "connect": 15}
+SAMPLES = {"spark": 10, "connect": 30}
 """Of so many contract tests, `make test` runs one on each kind of Spark session; `make test-all` runs all."""
 
 # No deadlines: the first example of a test pays for imports and for whatever else runs on the machine.

@@ -62,8 +62,9 @@ def follow(
     query = source.follow(lake.spark, start.values if start else None, seconds=seconds, each=each)
     while not query.wait(_LOOK):
         if stop.is_set() or failed:
-            with at_work:  # the micro-batch at hand is finished first
-                query.stop()
+            with at_work:  # the micro-batch at hand is finished first; the next one sees that it need not begin
+                pass
+            query.stop()  # not inside: it waits for a micro-batch that has just begun, and that one for the lock
             break
     if failed:
         raise failed[0]

@@ -8,12 +8,13 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import lakekit as lk
 from lakekit.errors import ContractError
+from lakekit.sources import kafka_follow
 from tests.integration.processes import Running
 from tests.integration.sources.kafka_topics import INTO, Topic, events, everything
 from tests.integration.sources.test_kafka_stream import place
@@ -85,6 +86,35 @@ def test_the_bookmark_wins_when_somebody_else_moves_it(kafka: KafkaServer, lakes
     running.stop()
     running.wait()
     assert taken(lakes.embedded) == everything(topic, [sent])
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("kind", ["classic"])  # Connect has no query to stop
+def test_a_micro_batch_that_begins_while_the_stream_is_stopped_does_not_hang_it(
+    kafka: KafkaServer, lakes: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = Topic(kafka.servers)
+    topic.send(*events(1, 3))
+    begun, first = threading.Event(), threading.Event()
+    stop, micro_batch = kafka_follow.Followed.stop, kafka_follow.MicroBatch
+
+    def begin(*given: Any) -> kafka_follow.MicroBatch:
+        begun.set()
+        return micro_batch(*given)
+
+    def stop_when_begun(query: kafka_follow.Followed) -> None:
+        begun.clear()
+        topic.send(*events(1, 1))
+        assert begun.wait(PATIENCE)
+        stop(query)
+
+    monkeypatch.setattr(kafka_follow, "MicroBatch", begin)
+    monkeypatch.setattr(kafka_follow.Followed, "stop", stop_when_begun)
+    running = lk.stream(lakes.spark, topic.source(), into=INTO, every="0.3 seconds", then=lambda _: first.set())
+    assert first.wait(PATIENCE)
+    running.stop()
+    running.wait()
+    assert taken(lakes.embedded) == everything(topic, [3]), "what came after the stop is for the next stream"
 
 
 @pytest.mark.slow
