@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     ValueFunction = Callable[..., pa.Array[Any]]
+
+WriteMode = Literal["auto", "copy-on-write", "merge-on-read"]
 
 
 @attrs.frozen
@@ -100,6 +102,7 @@ class Scan:
         above: Only files whose data sequence number is greater.
         bounds: Column to (least, greatest), either may be None (open): files that hold no such value need not be read. A hint; other
             rows may come as well.
+        places: Also the session's ``places``: the columns that say where each row is stored.
     """
 
     state: TableState
@@ -107,6 +110,7 @@ class Scan:
     minus: int | None = None
     above: int | None = None
     bounds: Mapping[str, tuple[Any, Any]] = attrs.field(factory=dict)
+    places: bool = False
 
 
 @attrs.frozen(eq=False)

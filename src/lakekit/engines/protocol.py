@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
-from lakekit.engines.plan import Frame, Node, Query, TableState
+from lakekit.engines.plan import Frame, Node, Query, TableState, WriteMode
 from lakekit.names import Identifier
 
 if TYPE_CHECKING:
@@ -61,7 +61,13 @@ class BookmarkWriter(Protocol):
 
 
 class Session(Protocol):
-    """One evaluation: what it stages lives until it is closed."""
+    """One evaluation: what it stages lives until it is closed.
+
+    Attributes:
+        places: The columns that a scan with ``places`` has more: where a row is stored. None: this engine finds rows by itself.
+    """
+
+    places: Sequence[str]
 
     def schema(self, node: Node) -> pa.Schema:
         """The columns a node gives, without reading rows."""
@@ -87,11 +93,13 @@ class Session(Protocol):
         """Write rows to new files."""
         ...
 
-    def merge(self, state: TableState, changes: Node, *, on: Sequence[str]) -> Prepared:
-        """Write the files that replace touched ones.
+    def merge(self, state: TableState, changes: Node, *, on: Sequence[str], mode: WriteMode | None = None) -> Prepared:
+        """Write the files that replace touched ones, or that name the rows which are gone.
 
         ``changes`` has the table's columns and ``_change``: ``insert``, ``update`` (the stored row with these ``on`` values is replaced)
-        or ``delete`` (it goes).
+        or ``delete`` (it goes). It may have ``places``, NULL in inserts: then rows are found by those.
+
+        ``mode`` says how touched files are written. None: as the table's ``write.merge.mode`` says, otherwise as is cheaper.
         """
         ...
 

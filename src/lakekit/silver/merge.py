@@ -142,7 +142,8 @@ def _plan(
         parts.append(sides.stamped(again, state, write_id))
     if not parts:
         return cas.Planned(figures, None)
-    names = ", ".join(ident(name) for name in [*(name for name in state.schema.names if name != system.OPERATION), "_change"])
+    places = session.places if len(parts) == 1 and not size else ()
+    names = ", ".join([*(ident(name) for name in state.schema.names if name != system.OPERATION), *places, "_change"])
     union = " UNION ALL ".join(f"SELECT {names} FROM part_{index}" for index in range(len(parts)))
     changes = Query(union, {f"part_{index}": part for index, part in enumerate(parts)})
 
@@ -239,12 +240,14 @@ def classify(session: Session, state: TableState, work: Work, spec: Spec, write_
     incoming = work.staged.schema.names
     stored = [name for name in state.schema.names if name != system.OPERATION]
     on = " AND ".join(f"s.{ident(name)} <=> t.{ident(name)}" for name in spec.key)
-    inputs: dict[str, Node] = {"incoming": work.staged, "stored": Scan(state, state.head, bounds=work.bounds)}
+    inputs: dict[str, Node] = {"incoming": work.staged, "stored": Scan(state, state.head, bounds=work.bounds, places=True)}
     buried = ""
     if dead is not None:
         inputs["dead"] = dead
         buried = f"LEFT JOIN dead d ON {' AND '.join(f's.{ident(name)} <=> d.{ident(name)}' for name in spec.key)}"
-    columns = ", ".join(f"{_column(name, incoming, spec, write_id)} AS {ident(name)}" for name in stored)
+    columns = ", ".join(
+        [*(f"{_column(name, incoming, spec, write_id)} AS {ident(name)}" for name in stored), *(f"t.{name}" for name in session.places)]
+    )
     text = f"SELECT {columns}, {_class(work.staged.schema, state.schema, spec, buried=dead is not None)} AS _class FROM incoming s LEFT JOIN (SELECT *, true AS _there FROM stored) t ON {on} {buried}"
     classified = session.stage(Query(text, inputs))
     counts = {

@@ -10,12 +10,14 @@ import attrs
 from pydantic import Field
 from pyiceberg.catalog import MetastoreCatalog
 from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException, ValidationException
-from pyiceberg.manifest import DataFile
+from pyiceberg.manifest import DataFile, DataFileContent
 from pyiceberg.table.refs import MAIN_BRANCH
+from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, ValidatableTableRequirement
 from sqlalchemy.exc import SQLAlchemyError
 
 from lakekit import bookmark as marks
+from lakekit.engines.embedded.snapshot import RowDelta
 from lakekit.engines.plan import TableState
 from lakekit.engines.protocol import BookmarkWriter, Landed
 from lakekit.errors import CommitConflictError
@@ -48,9 +50,10 @@ class PreparedFiles:
     """Data files that are written but not yet part of the table.
 
     Attributes:
-        added: New data files.
-        removed: Data files they replace.
+        added: New data files and position deletes.
+        removed: Files of either kind that they replace.
         rebasable: Whether the same files are still right on top of a newer snapshot: true for plain appends only.
+        moved: Where no row changes but in its place (compaction): the data sequence number that the new files keep.
     """
 
     added: tuple[DataFile, ...]
@@ -59,6 +62,7 @@ class PreparedFiles:
     size: int
     io: FileIO
     rebasable: bool
+    moved: int | None = None
 
     def commit(self, state: TableState, *, bookmark: BookmarkWriter, summary: Mapping[str, str]) -> Landed:
         """One snapshot with rows, bookmark and mirror, if ``state`` is still the table's head.
@@ -68,15 +72,10 @@ class PreparedFiles:
         """
         table: Table = state.native
         transaction = table.transaction()
-        update = transaction.update_snapshot(snapshot_properties=dict(summary))
-        producer = update.overwrite() if self.removed else update.fast_append()
+        producer = RowDelta(transaction, self._operation, added=self.added, removed=self.removed, sequence=self.moved)
         sequence = table.metadata.next_sequence_number()
         mirror = bookmark(snapshot=producer.snapshot_id, sequence=sequence)
         producer.snapshot_properties = {**summary, marks.BOOKMARK: mirror}
-        for file in self.removed:
-            producer.delete_data_file(file)
-        for file in self.added:
-            producer.append_data_file(file)
         producer.commit()
         transaction.set_properties({marks.BOOKMARK: mirror})
         try:
@@ -93,6 +92,13 @@ class PreparedFiles:
                 ) from None
         landed = table.metadata.snapshot_by_id(producer.snapshot_id)
         return Landed(producer.snapshot_id, sequence, landed.timestamp_ms if landed else 0, files=len(self.added), size=self.size)
+
+    @property
+    def _operation(self) -> Operation:
+        if self.moved is not None:
+            return Operation.REPLACE
+        adds_only = not self.removed and all(file.content == DataFileContent.DATA for file in self.added)
+        return Operation.APPEND if adds_only else Operation.OVERWRITE
 
     def discard(self) -> None:
         """Remove the new files."""

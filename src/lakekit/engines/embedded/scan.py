@@ -1,74 +1,32 @@
-"""Which files a scan reads, and the DuckDB SQL that reads them by field id."""
+"""Which files a scan reads."""
 
 from __future__ import annotations
 
 import datetime as dt
 import decimal
 import uuid
-from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-import attrs
 from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, GreaterThanOrEqual, LessThanOrEqual
-from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.manifest import DataFileContent
 from pyiceberg.table import FileScanTask, Table
-from pyiceberg.types import DecimalType, IcebergType, ListType, MapType, NestedField, PrimitiveType, StructType
 
 from lakekit.errors import LakekitError, TableError
 
 if TYPE_CHECKING:
     from lakekit.engines.plan import Scan
 
-_DUCKDB = {
-    "boolean": "BOOLEAN",
-    "int": "INTEGER",
-    "long": "BIGINT",
-    "float": "FLOAT",
-    "double": "DOUBLE",
-    "date": "DATE",
-    "time": "TIME",
-    "timestamp": "TIMESTAMP",
-    "timestamptz": "TIMESTAMP WITH TIME ZONE",
-    "string": "VARCHAR",
-    "uuid": "UUID",
-    "binary": "BLOB",
-}
 
-
-@attrs.frozen
-class FileSet:
-    """The data files of a scan, each with the position-delete files that apply to it."""
-
-    tasks: tuple[FileScanTask, ...]
-
-    @property
-    def paths(self) -> list[str]:
-        """The data files, as local paths."""
-        return [local_path(task.file.file_path) for task in self.tasks]
-
-    @property
-    def delete_paths(self) -> list[str]:
-        """The position-delete files, as local paths, each once."""
-        return sorted({local_path(file.file_path) for task in self.tasks for file in task.delete_files})
-
-    @property
-    def readable_by_duckdb(self) -> bool:
-        """Whether DuckDB can read all of it by field id: local Parquet with plain position deletes."""
-        files = [file for task in self.tasks for file in (task.file, *task.delete_files)]
-        return all(file.file_format == FileFormat.PARQUET and is_local(file.file_path) for file in files)
-
-
-def select(scan: Scan) -> FileSet:
+def select(scan: Scan) -> tuple[FileScanTask, ...]:
     """The files a scan has to read.
 
     Raises:
         TableError: A manifest is missing or broken, or there are equality deletes.
     """
     if scan.snapshot is None:
-        return FileSet(())
+        return ()
     try:
-        return FileSet(_select(scan, scan.snapshot))
+        return _select(scan, scan.snapshot)
     except FileNotFoundError as error:
         raise half_there(scan.state.label, error) from error
     except (OSError, LakekitError):  # the first may pass, the second knows better
@@ -148,75 +106,3 @@ def _literal(value: object) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | str | decimal.Decimal | uuid.UUID):
         return None
     return value
-
-
-def is_local(location: str) -> bool:
-    """Whether a location is a file of this machine."""
-    return urlsplit(location).scheme in {"", "file"}
-
-
-def local_path(location: str) -> str:
-    """The path of a local file: Iceberg writes ``file:/a``, ``file:///a`` or ``/a``."""
-    return location[len("file:") :].removeprefix("//") if location.startswith("file:") else location
-
-
-def duckdb_type(kind: IcebergType) -> str:
-    """DuckDB's words for an Iceberg type."""
-    if isinstance(kind, DecimalType):
-        return f"DECIMAL({kind.precision}, {kind.scale})"
-    if isinstance(kind, ListType):
-        return f"{duckdb_type(kind.element_type)}[]"
-    if isinstance(kind, MapType):
-        return f"MAP({duckdb_type(kind.key_type)}, {duckdb_type(kind.value_type)})"
-    if isinstance(kind, StructType):
-        return "STRUCT(" + ", ".join(f"{quote(field.name)} {duckdb_type(field.field_type)}" for field in kind.fields) + ")"
-    if isinstance(kind, PrimitiveType) and str(kind) in _DUCKDB:
-        return _DUCKDB[str(kind)]
-    if str(kind).startswith("fixed"):
-        return "BLOB"
-    raise TableError("schema", "the embedded engine can't read this type", got=str(kind))
-
-
-def quote(name: str) -> str:
-    """An identifier in DuckDB's quotes."""
-    escaped = name.replace('"', '""')
-    return f'"{escaped}"'
-
-
-def text(value: str) -> str:
-    """A string literal in DuckDB's quotes."""
-    escaped = value.replace("'", "''")
-    return f"'{escaped}'"
-
-
-def read_files(fields: Sequence[NestedField], files: FileSet, *, positions: bool = False) -> str:
-    """The DuckDB query that gives the live rows of some files, in the table's current columns.
-
-    With ``positions``, also ``_file`` (the local path) and ``_pos`` (the row's number in it).
-    """
-    names = ", ".join(quote(field.name) for field in fields)
-    extra = ", filename AS _file, file_row_number AS _pos" if positions else ""
-    if not files.tasks:
-        empty = ", ".join(f"CAST(NULL AS {duckdb_type(field.field_type)}) AS {quote(field.name)}" for field in fields)
-        return f"SELECT {empty}{', NULL::VARCHAR AS _file, NULL::BIGINT AS _pos' if positions else ''} WHERE false"
-    columns = ", ".join(
-        f"{field.field_id}: {{name: {text(field.name)}, type: {text(duckdb_type(field.field_type))}, default_value: NULL}}"
-        for field in fields
-    )
-    needs_position = bool(files.delete_paths) or positions
-    options = ", filename = true, file_row_number = true" if needs_position else ""
-    source = f"read_parquet({_list(files.paths)}, schema = MAP {{{columns}}}{options})"
-    if not files.delete_paths:
-        return f"SELECT {names}{extra} FROM {source}"
-    # Position-delete files name the data file as its writer wrote it: with or without a scheme.
-    deletes = f"SELECT regexp_replace(file_path, '^file:(//)?', '') AS f, pos AS p FROM read_parquet({_list(files.delete_paths)})"
-    return f"SELECT {names}{extra} FROM {source} d WHERE NOT EXISTS (SELECT 1 FROM ({deletes}) x WHERE x.f = d.filename AND x.p = d.file_row_number)"
-
-
-def _list(paths: Iterable[str]) -> str:
-    return "[" + ", ".join(text(path) for path in paths) + "]"
-
-
-def data_files(files: FileSet) -> dict[str, DataFile]:
-    """Local path to data file."""
-    return {local_path(task.file.file_path): task.file for task in files.tasks}

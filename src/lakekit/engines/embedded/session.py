@@ -11,25 +11,22 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 import duckdb
 import pyarrow as pa
-from pyiceberg.expressions import AlwaysTrue
-from pyiceberg.io.pyarrow import ArrowScan
 
 from lakekit.engines import sql
-from lakekit.engines.arrow import conform
 from lakekit.engines.embedded import scan as scans
 from lakekit.engines.embedded.commit import PreparedFiles
-from lakekit.engines.embedded.rewrite import rewrite
-from lakekit.engines.embedded.writer import FileWriter
-from lakekit.engines.plan import Frame, Function, Node, Query, Scan, Stream, TableState
+from lakekit.engines.embedded.files import PLACES, Files
+from lakekit.engines.embedded.merge import merge, order
+from lakekit.engines.embedded.words import quote
+from lakekit.engines.embedded.writer import FileWriter, require_writable
+from lakekit.engines.plan import Frame, Function, Node, Query, Scan, Stream, TableState, WriteMode
 from lakekit.engines.protocol import table
-from lakekit.engines.types import ident
 from lakekit.errors import LakekitError, QueryError, SchemaError
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from pyiceberg.table import FileScanTask, Table
 
 # Small: each of DuckDB's threads builds a batch while others wait to be taken.
 BATCH_ROWS = 16_384
@@ -53,6 +50,8 @@ class Settings:
 class DuckSession:
     """A DuckDB instance that lives for one evaluation."""
 
+    places: Sequence[str] = PLACES
+
     def __init__(self, settings: Settings) -> None:
         self._spill = tempfile.TemporaryDirectory(prefix="lakekit-", dir=settings.spill_directory, ignore_cleanup_errors=True)
         config: dict[str, Any] = {"memory_limit": settings.memory_limit, "temp_directory": self._spill.name}
@@ -63,9 +62,8 @@ class DuckSession:
         self._names = itertools.count()
         self._relations: dict[int, tuple[Node, str]] = {}
         self._functions: set[str] = set()
-        self._copies: dict[str, str] = {}
-        self._files: dict[str, str] = {}  # data file to table
         self._stream_errors: list[BaseException] = []
+        self.files = Files(self._con, self._watch)
 
     def __enter__(self) -> Self:
         """Open the session."""
@@ -90,9 +88,10 @@ class DuckSession:
             inputs = {key: self.relation(value) for key, value in node.inputs.items()}
             self.execute(f"CREATE VIEW {name} AS {sql.render(node.sql, 'duckdb', inputs)}")
         elif isinstance(node, Scan) and node.state.native is None:
-            self._con.from_arrow(node.state.schema.empty_table()).create(name)
+            columns = [*node.state.schema, *(pa.field(place, pa.int64()) for place in PLACES if node.places)]
+            self._con.from_arrow(pa.schema(columns).empty_table()).create(name)
         elif isinstance(node, Scan):
-            self.execute(f"CREATE VIEW {name} AS {self.files(node.state, scans.select(node))}")
+            self.execute(f"CREATE VIEW {name} AS {self.files.query(node.state, scans.select(node), places=node.places)}")
         elif isinstance(node, Stream):
             self._con.register(name, pa.RecordBatchReader.from_batches(node.schema, self._watch(node.batches)))
         elif isinstance(node.native, pa.Table):
@@ -101,32 +100,6 @@ class DuckSession:
             name = cast("str", node.native)
         self._relations[id(node)] = (node, name)
         return name
-
-    def files(self, state: TableState, files: scans.FileSet, *, positions: bool = False) -> str:
-        """The DuckDB query that reads some of a table's files; with ``positions``, also ``_file`` and ``_pos``."""
-        table: Table = state.native
-        self._files |= {scans.local_path(task.file.file_path): state.label for task in files.tasks}
-        if files.readable_by_duckdb and "schema.name-mapping.default" not in table.properties:
-            return scans.read_files(table.schema().fields, files, positions=positions)
-        # Remote files, deletion vectors, files without field ids: pyiceberg reads all of them, only slower.
-        parts = [self._copied(state, task) for task in files.tasks]
-        columns = ", _file, _pos" if positions else ""
-        names = ", ".join(scans.quote(field.name) for field in table.schema().fields)
-        return " UNION ALL ".join(f"SELECT {names}{columns} FROM {part}" for part in parts)
-
-    def _copied(self, state: TableState, task: FileScanTask) -> str:
-        """A view of one file's rows that pyiceberg read into this session."""
-        path = task.file.file_path
-        if path not in self._copies:
-            name = self.name()
-            reader = pa.RecordBatchReader.from_batches(state.schema, self._watch(_by_pyiceberg(state, task)))
-            self._con.register(f"{name}_stream", reader)
-            self.execute(f"CREATE TABLE {name}_rows AS SELECT * FROM {name}_stream")
-            self._con.unregister(f"{name}_stream")
-            location = scans.text(scans.local_path(path))
-            self.execute(f"CREATE VIEW {name} AS SELECT *, {location} AS _file, rowid AS _pos FROM {name}_rows")
-            self._copies[path] = name
-        return self._copies[path]
 
     def _define(self, functions: object) -> None:
         for name, function in cast("dict[str, Function]", functions).items():
@@ -169,7 +142,7 @@ class DuckSession:
                 return cause
         if isinstance(error, duckdb.IOException | duckdb.InvalidInputException):
             text = str(error)
-            if (label := next((label for path, label in self._files.items() if path in text), None)) is not None:
+            if (label := next((label for path, label in self.files.labels.items() if path in text), None)) is not None:
                 return scans.half_there(label, error)
         if isinstance(error, duckdb.ConversionException | duckdb.OutOfRangeException | duckdb.InvalidInputException):
             # The text of these shows the value.
@@ -262,12 +235,15 @@ class DuckSession:
 
     def append(self, state: TableState, node: Node) -> PreparedFiles:
         """Write rows to new files, in the table's sort order."""
-        writer = FileWriter(state.native).write(self.rows(_sorted(state, node)))
+        require_writable(state)
+        rows = self.query_rows(f"SELECT * FROM {self.relation(node)} {ordered}") if (ordered := order(state)) else self.rows(node)
+        writer = FileWriter(state.native).write(rows)
         return PreparedFiles(added=tuple(writer.files), removed=(), rows=writer.rows, size=writer.size, io=state.native.io, rebasable=True)
 
-    def merge(self, state: TableState, changes: Node, *, on: Sequence[str]) -> PreparedFiles:
-        """Write the files that replace the touched ones, and those with the new rows."""
-        return rewrite(self, state, changes if _is_staged(changes) else self.stage(changes), on=tuple(on))
+    def merge(self, state: TableState, changes: Node, *, on: Sequence[str], mode: WriteMode | None = None) -> PreparedFiles:
+        """Write the files that replace the touched ones, the positions of rows that are gone, and the new rows."""
+        require_writable(state)
+        return merge(self, state, changes if _is_staged(changes) else self.stage(changes), on=tuple(on), mode=mode)
 
     def fetch(self, query: str) -> list[tuple[Any, ...]]:
         """The rows of a small result of DuckDB SQL. Through Arrow: DuckDB's own way to Python needs pytz for instants."""
@@ -287,22 +263,12 @@ def _is_staged(node: Node) -> bool:
 
 def _exported(name: str, kind: str) -> str:
     """A column as Arrow gets it."""
-    quoted = scans.quote(name)
+    quoted = quote(name)
     if kind == "UUID":  # given to Arrow as text; Iceberg wants its 16 bytes
         return f"unhex(replace(CAST({quoted} AS VARCHAR), '-', '')) AS {quoted}"
     if kind == "HUGEINT":  # what the sum of integers is; elsewhere it is a BIGINT that may overflow
         return f"CAST({quoted} AS BIGINT) AS {quoted}"
     return quoted
-
-
-def _sorted(state: TableState, node: Node) -> Node:
-    table: Table = state.native
-    order = [
-        f"{ident(str(table.schema().find_column_name(field.source_id)))} {field.direction.name} NULLS {field.null_order.name.removeprefix('NULLS_')}"
-        for field in table.sort_order().fields
-        if str(field.transform) == "identity"
-    ]
-    return Query(f"SELECT * FROM rows ORDER BY {', '.join(order)}", {"rows": node}) if order else node
 
 
 def _typed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -325,13 +291,3 @@ def _whole(function: Function) -> Any:
     names = [inspect.Parameter(f"p{index}", inspect.Parameter.POSITIONAL_ONLY) for index in range(len(function.parameters))]
     call.__signature__ = inspect.Signature(names)  # type: ignore[attr-defined] -- functions have attributes
     return call
-
-
-def _by_pyiceberg(state: TableState, task: FileScanTask) -> Iterator[pa.RecordBatch]:
-    table: Table = state.native
-    reader = ArrowScan(table.metadata, table.io, table.schema(), AlwaysTrue(), case_sensitive=True)
-    try:
-        for batch in reader.to_record_batches([task]):
-            yield conform(batch, state.schema)
-    except (FileNotFoundError, pa.ArrowInvalid) as error:
-        raise scans.half_there(state.label, error) from error

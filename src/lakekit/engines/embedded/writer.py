@@ -23,14 +23,34 @@ from pyiceberg.typedef import Record
 
 from lakekit.engines.arrow import conform
 from lakekit.engines.types import storable
+from lakekit.errors import TableError
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
+
+    from lakekit.engines.plan import TableState
 
 ROWS_IN_MEMORY = 131_072
 TARGET_FILE_SIZE = 256 * 1024 * 1024
 OPEN_FILES = 32
 SAMPLE = 16_384
+NEWEST_FORMAT = 2
+
+
+def require_writable(state: TableState) -> None:
+    """Raise where the table's format is one that pyiceberg can't write.
+
+    Raises:
+        TableError: It is: of version 3 or later.
+    """
+    version = state.native.metadata.format_version
+    if version > NEWEST_FORMAT:
+        raise TableError(
+            state.label,
+            f"the embedded engine writes Iceberg's format up to version {NEWEST_FORMAT}",
+            got=f"format version {version}",
+            hint="write it with Spark: lk.connect(spark, catalog=…). Reading it works here.",
+        )
 
 
 def file_schema(table: Table) -> pa.Schema:
@@ -162,20 +182,19 @@ class FileWriter:
         )
         size = len(self.table.io.new_input(file.location))
         self.size += size
-        self.files.append(
-            DataFile.from_args(
-                content=DataFileContent.DATA,
-                file_path=file.location,
-                file_format=FileFormat.PARQUET,
-                partition=file.partition.partition if file.partition else Record(),
-                file_size_in_bytes=size,
-                sort_order_id=None,
-                spec_id=self.table.spec().spec_id,
-                equality_ids=None,
-                key_metadata=None,
-                **statistics.to_serialized_dict(),
-            )
+        written = DataFile.from_args(
+            content=DataFileContent.DATA,
+            file_path=file.location,
+            file_format=FileFormat.PARQUET,
+            partition=file.partition.partition if file.partition else Record(),
+            file_size_in_bytes=size,
+            sort_order_id=None,
+            equality_ids=None,
+            key_metadata=None,
+            **statistics.to_serialized_dict(),
         )
+        written.spec_id = self.table.spec().spec_id
+        self.files.append(written)
 
 
 def _repeats(column: pa.ChunkedArray[Any]) -> bool:

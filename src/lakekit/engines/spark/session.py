@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import pyarrow as pa
 
 from lakekit.engines.arrow import conform
-from lakekit.engines.plan import Frame, Function, Node, Query, Scan, Stream, TableState
+from lakekit.engines.plan import Frame, Function, Node, Query, Scan, Stream, TableState, WriteMode
 from lakekit.engines.spark import dialect, failures, older, settings
 from lakekit.engines.spark import scan as scans
 from lakekit.engines.spark.commit import PreparedRows
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 # What stays in the plan itself rather than being handed to the executors.
 SMALL_BYTES = 1 << 20
@@ -28,6 +31,8 @@ SMALL_BYTES = 1 << 20
 
 class SparkWork:
     """What is computed for one call of the user's; it changes nothing in the session that outlives it."""
+
+    places: Sequence[str] = ()
 
     def __init__(self, spark: SparkSession) -> None:
         self.spark = spark
@@ -134,8 +139,10 @@ class SparkWork:
         rows = self.stage(node)
         return PreparedRows(self, state, rows, inserts=self._count(rows), changes=0)
 
-    def merge(self, state: TableState, changes: Node, *, on: Sequence[str]) -> PreparedRows:
+    def merge(self, state: TableState, changes: Node, *, on: Sequence[str], mode: WriteMode | None = None) -> PreparedRows:
         """Evaluate the changes; the commit merges them."""
+        if mode not in (None, "auto", state.properties.get("write.merge.mode", "copy-on-write")):
+            log.warning("%s: Spark merges as the table's property write.merge.mode says, not %s", state.label, mode)
         rows = self.stage(changes)
         kinds = self.one(Query("SELECT count(*) AS n, count(CASE WHEN _change = 'insert' THEN 1 END) AS added FROM c", {"c": rows}))
         return PreparedRows(self, state, rows, inserts=kinds["added"], changes=kinds["n"] - kinds["added"], on=tuple(on))
