@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import attrs
 
@@ -14,7 +14,7 @@ from lakekit.batch import Batch
 from lakekit.bookmark import Bookmark, Stored
 from lakekit.commit import Commit
 from lakekit.deletes import Deletes
-from lakekit.engines.plan import Frame, Node, Query, Scan, TableState
+from lakekit.engines.plan import Frame, Node, Query, Scan, TableState, WriteMode
 from lakekit.engines.protocol import count
 from lakekit.engines.types import ident
 from lakekit.errors import ConfigError, ContractError
@@ -46,6 +46,7 @@ def merge(
     delete_when: str | None = None,
     deletes: Deletes = Deletes("soft"),
     on_change: str = "evolve",
+    write_mode: WriteMode | None = None,
     dry_run: bool = False,
     max_reject_fraction: float | None = None,
 ) -> Commit:
@@ -64,6 +65,9 @@ def merge(
         deletes: ``Deletes("soft")`` sets ``_deleted_at``; ``Deletes("hard")`` removes the row, and keeps its key in ``<table>__deleted`` so
             that a late upsert stays dead; ``Deletes("ignore")`` leaves it.
         on_change: What new columns do: ``"evolve"`` adds them, ``"fail"`` raises with the statements to run.
+        write_mode: How files with changed rows are written: ``"copy-on-write"``, anew, which keeps reads fast; ``"merge-on-read"``, as positions
+            of rows that are gone, which is fast where few rows of many files change, and wants ``maintain()`` now and then; ``"auto"``,
+            file by file as is cheaper. Default: the table's property ``write.merge.mode``, else ``"auto"``. Spark goes by the property.
         dry_run: Count, and write nothing.
         max_reject_fraction: Refuse to write when more of the rows are rejected.
 
@@ -89,6 +93,8 @@ def merge(
     batch = target.settle(batch, into_)
     names = batch.columns
     target.require_columns(names, keys, place="merge(key=)")
+    if write_mode not in (None, *get_args(WriteMode)):
+        raise ConfigError("merge(write_mode=)", f"expected one of {', '.join(map(repr, get_args(WriteMode)))}", got=repr(write_mode))
     if deletes.mode not in ("soft", "hard", "ignore"):
         raise ConfigError("merge(deletes=)", "expected 'soft', 'hard' or 'ignore'", got=repr(deletes.mode))
     if batch.key and not set(batch.key) <= set(keys):
@@ -99,7 +105,7 @@ def merge(
         )
     condition = target.delete_condition(batch, delete_when, place="merge")
     current = bool(batch.key) and set(batch.key) <= set(keys)
-    spec = Spec(keys, order_columns(names, order_by, place="merge(order_by=)"), condition, deletes, current)
+    spec = Spec(keys, order_columns(names, order_by, place="merge(order_by=)"), condition, deletes, current, write_mode)
     schema = target.schema_for(batch.schema, _STORED)
     sides.require_storable(batch, names, keys, place=f"merge(): {'.'.join(into_)}")
     found = batch.lake.find(into_)
@@ -151,7 +157,7 @@ def _plan(
         for side in batch.sides:
             if side.infer is not None and again is not None and size:
                 side.infer(session, again)
-        return session.merge(state, changes, on=spec.key)
+        return session.merge(state, changes, on=spec.key, mode=spec.write_mode)
 
     return cas.Planned(figures, prepare)
 
@@ -170,6 +176,7 @@ class Spec:
     delete_when: str
     deletes: Deletes
     current: bool = False
+    write_mode: WriteMode | None = None
 
 
 @attrs.frozen(eq=False)
