@@ -52,6 +52,8 @@ _TEXTS: Final[Mapping[Family, str]] = {
     "x": "HEX({v})",
 }
 
+PREFIX: Final = "lk_"
+"""What the names of all internal functions begin with."""
 # {v} is the first argument, {p} the last.
 _TEMPLATES: Final[Mapping[str, Mapping[str, str]]] = {
     "duckdb": {

@@ -121,11 +121,14 @@ class Query:
         sql: The text; its relations are the names of the inputs.
         inputs: Name to node.
         functions: Name to a function over Arrow arrays that the text calls: its types and itself.
+        ordered: Whether its joins are carried out as written, each built on its right side, which is the smaller one. For the engine that
+            can't tell: DuckDB takes Iceberg's files for a single row.
     """
 
     sql: str
     inputs: Mapping[str, Node]
     functions: Mapping[str, Function] = attrs.field(factory=dict)
+    ordered: bool = False
 
 
 @attrs.frozen(eq=False)

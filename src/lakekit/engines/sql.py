@@ -60,7 +60,7 @@ def render(sql: str, dialect: Dialect, relations: Mapping[str, str]) -> str:
     if dialect == "duckdb":
         for added in reversed(list(tree.find_all(exp.TsOrDsAdd))):  # a date plus days is a timestamp there; inner ones first
             added.replace(exp.cast(added.copy(), exp.DType.DATE))
-    return functions.expand(tree, dialect).sql(dialect=dialect)
+    return (functions.expand(tree, dialect) if functions.PREFIX in sql.lower() else tree).sql(dialect=dialect, copy=False)
 
 
 def expression(sql: str, columns: Collection[str], *, place: str) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 import attrs
 
@@ -14,27 +13,23 @@ from lakekit.batch import Batch
 from lakekit.bookmark import Bookmark, Stored
 from lakekit.commit import Commit
 from lakekit.deletes import Deletes
-from lakekit.engines.plan import Frame, Node, Query, Scan, TableState, WriteMode
+from lakekit.engines.plan import Node, Query, Scan, TableState, WriteMode
 from lakekit.engines.protocol import count
 from lakekit.engines.types import ident
-from lakekit.errors import ConfigError, ContractError
+from lakekit.errors import ConfigError
 from lakekit.incremental import cas, rejects, sides, target
-from lakekit.incremental.equal import same
-from lakekit.incremental.order import digest, newer, nth, order_columns
+from lakekit.incremental.order import order_columns
 from lakekit.names import Columns, Identifier, TableName, companion
 from lakekit.names import columns as as_columns
+from lakekit.silver.classify import Classified, Spec, Work, classify, reduce
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from lakekit.engines.protocol import Prepared, Session
     from lakekit.lake import Lake
 
 log = logging.getLogger(__name__)
 
 _STORED: Final = (system.INGESTION_TIMESTAMP, system.WRITE_ID, system.SOURCE, system.SOURCE_TIMESTAMP, system.DELETED_AT)
-# Not compared: they say when and by whom a row was written, not what it is.
-_RUN: Final = frozenset({system.INGESTION_TIMESTAMP, system.WRITE_ID, system.DELETED_AT})
 
 
 def merge(
@@ -118,7 +113,7 @@ def merge(
             work.write_rejects(batch.lake, session, into_)
             for side in batch.sides:
                 if side.infer is not None:
-                    side.infer(session, work.staged)
+                    side.infer(session, work.rows)
         state, added = (
             (found or TableState.not_there_yet(into_, schema), ())
             if dry_run
@@ -162,176 +157,6 @@ def _plan(
     return cas.Planned(figures, prepare)
 
 
-@attrs.frozen
-class Spec:
-    """How a table is kept: by which key, in which order, and what becomes of deletes.
-
-    Attributes:
-        current: Each incoming row is what its upstream, kept by the same key, holds now. So of equal instants it is the later one: a row that
-            was looked up again keeps its own.
-    """
-
-    key: tuple[str, ...]
-    order: tuple[str, ...]
-    delete_when: str
-    deletes: Deletes
-    current: bool = False
-    write_mode: WriteMode | None = None
-
-
-@attrs.frozen(eq=False)
-class Work:
-    """A batch reduced to one row a key, staged, with what was counted and rejected on the way."""
-
-    staged: Frame
-    rows: int
-    bounds: dict[str, tuple[Any, Any]]
-    bad: tuple[Frame, ...]
-    figures: Commit
-
-    def write_rejects(self, lake: Lake, session: Session, into: Identifier) -> None:
-        """Write the rejects, if there are any."""
-        if self.figures.rejected:
-            for item in self.bad:
-                rejects.write(lake, session, into, item)
-
-
-def reduce(session: Session, batch: Batch, into: Identifier, spec: Spec) -> Work:
-    """Reduce to the last row of each key; NULL keys are rejected."""
-    missing = " OR ".join(f"{ident(name)} IS NULL" for name in spec.key)
-    for item in batch.rejects:
-        session.stage(item.shared)
-    rows = session.stage(batch.node) if batch.rejects else batch.node
-    nulls = Query(f"SELECT *, 'key' AS _rule, 'null_key' AS _reason FROM batch WHERE {missing}", {"batch": rows})
-    names = [name for name in batch.columns if name != system.WRITE_ID]
-    inner = (
-        f"SELECT {', '.join(ident(name) for name in names)}, {_kind_of_delete(names, spec)}, "
-        f"{nth(batch.schema, spec.key, spec.order)} AS _nth, count(*) OVER (PARTITION BY {', '.join(map(ident, spec.key))}) AS _of FROM batch WHERE NOT ({missing})"
-    )
-    staged = session.stage(Query(f"SELECT * EXCEPT (_nth) FROM ({inner}) WHERE _nth = 1", {"batch": rows}))
-    least = ", ".join(f"min({ident(name)}) AS `min_{index}`, max({ident(name)}) AS `max_{index}`" for index, name in enumerate(spec.key))
-    found = session.one(Query(f"SELECT count(*) AS n, coalesce(sum(_of), 0) AS read, {least} FROM staged", {"staged": staged}))
-    bad = [rejects.gather(session, into, item) for item in batch.rejects]
-    if count(session, nulls):
-        bad.append(rejects.gather(session, into, rejects.Rejects(nulls, nulls, batch.origin, batch.since)))
-    rejected = sum(count(session, item) for item in bad)
-    read = int(found["read"])
-    figures = Commit(table=".".join(into), read=read + rejected, duplicates=read - found["n"], rejected=rejected)
-    bounds = {name: (found[f"min_{index}"], found[f"max_{index}"]) for index, name in enumerate(spec.key)}
-    return Work(staged, found["n"], bounds, tuple(bad), figures)
-
-
-def _kind_of_delete(names: Sequence[str], spec: Spec) -> str:
-    """Whether a row is a delete, and whether a bare one, which says nothing but its key: change capture and hard deletes give such ones."""
-    is_delete = f"coalesce({spec.delete_when}, false)"
-    nothing = [f"{ident(name)} IS NULL" for name in _says(names, spec)]
-    return f"{is_delete} AS _is_delete, {' AND '.join([is_delete, *nothing])} AS _is_bare"
-
-
-def _says(names: Sequence[str], spec: Spec) -> list[str]:
-    """The columns of a row that say what it is, other than which and when."""
-    return [name for name in names if not system.is_system(name) and name not in spec.key and name not in spec.order]
-
-
-@attrs.frozen(eq=False)
-class Classified:
-    """What a batch does to a table: the figures, the rows that change something, and how many these are."""
-
-    figures: Commit
-    changes: Node
-    size: int
-
-
-def classify(session: Session, state: TableState, work: Work, spec: Spec, write_id: int, *, dead: Node | None) -> Classified:
-    """Compare with the stored rows: which are new, changed, deleted, unchanged or late."""
-    incoming = work.staged.schema.names
-    stored = [name for name in state.schema.names if name != system.OPERATION]
-    on = " AND ".join(f"s.{ident(name)} <=> t.{ident(name)}" for name in spec.key)
-    inputs: dict[str, Node] = {"incoming": work.staged, "stored": Scan(state, state.head, bounds=work.bounds, places=True)}
-    buried = ""
-    if dead is not None:
-        inputs["dead"] = dead
-        buried = f"LEFT JOIN dead d ON {' AND '.join(f's.{ident(name)} <=> d.{ident(name)}' for name in spec.key)}"
-    columns = ", ".join(
-        [*(f"{_column(name, incoming, spec, write_id)} AS {ident(name)}" for name in stored), *(f"t.{name}" for name in session.places)]
-    )
-    text = f"SELECT {columns}, {_class(work.staged.schema, state.schema, spec, buried=dead is not None)} AS _class FROM incoming s LEFT JOIN (SELECT *, true AS _there FROM stored) t ON {on} {buried}"
-    classified = session.stage(Query(text, inputs))
-    counts = {
-        row["_class"]: row["n"] for row in _rows(session, Query("SELECT _class, count(*) AS n FROM c GROUP BY _class", {"c": classified}))
-    }
-    if sum(counts.values()) > work.rows:
-        raise ContractError(
-            state.label,
-            "holds several rows of one key, which a merge by that key can't tell apart",
-            got=", ".join(spec.key),
-            hint="remove the doubles first.",
-        )
-    hard = spec.deletes.mode == "hard"
-    figures = attrs.evolve(
-        work.figures,
-        inserted=counts.get("insert", 0),
-        updated=counts.get("update", 0),
-        deleted=counts.get("delete", 0) + counts.get("bury", 0),
-        unchanged=counts.get("unchanged", 0),
-        late=counts.get("late", 0),
-        removed=counts.get("delete", 0) if hard else 0,
-    )
-    written = ("insert", "update", "delete") if hard else ("insert", "update", "delete", "bury")
-    actions = f"CASE WHEN _class IN ('insert', 'bury') THEN 'insert' WHEN _class = 'delete' THEN '{'delete' if hard else 'update'}' ELSE 'update' END"
-    classes = ", ".join(f"'{name}'" for name in written)
-    changes = Query(f"SELECT * EXCEPT (_class), {actions} AS _change FROM c WHERE _class IN ({classes})", {"c": classified})
-    return Classified(figures, changes, sum(counts.get(name, 0) for name in written))
-
-
-def _rows(session: Session, node: Node) -> list[dict[str, Any]]:
-    return [row for batch in session.rows(node) for row in batch.to_pylist()]
-
-
-def _column(name: str, incoming: Sequence[str], spec: Spec, write_id: int) -> str:
-    """The value a written row has in one column. A row deleted by its key alone keeps what was stored."""
-    if name == system.WRITE_ID:
-        return f"CAST({write_id} AS BIGINT)"
-    if name == system.DELETED_AT:
-        instants = [f"s.{ident(column)}" for column in (system.SOURCE_TIMESTAMP, system.INGESTION_TIMESTAMP) if column in incoming]
-        instants.append("CAST('1970-01-01T00:00:00Z' AS TIMESTAMP)")
-        return f"CASE WHEN s._is_delete THEN coalesce({', '.join(instants)}) END"
-    if name not in incoming:
-        return f"t.{ident(name)}"
-    if _says([name], spec):
-        return f"CASE WHEN s._is_bare THEN t.{ident(name)} ELSE s.{ident(name)} END"
-    return f"s.{ident(name)}"
-
-
-def _class(given: pa.Schema, held: pa.Schema, spec: Spec, *, buried: bool) -> str:
-    """SQL that says what becomes of each incoming row."""
-    incoming, stored = given.names, [name for name in held.names if name != system.OPERATION]
-    compared = [name for name in incoming if name in stored and name not in _RUN and name not in spec.key]
-    says = _says(compared, spec)
-    equal = {name: same(f"s.{ident(name)}", f"t.{ident(name)}", held.field(name).type) for name in compared}
-    unchanged = " AND ".join([f"({'s._is_bare OR ' if name in says else ''}{words})" for name, words in equal.items()] or ["true"])
-    alive = f"(t.`{system.DELETED_AT}` IS NULL)" if system.DELETED_AT in stored else "true"
-    order = [name for name in spec.order if name in incoming and name in stored]
-    age = newer(order, "s", "t")
-    business = [name for name in incoming if name in stored and not system.is_system(name)]
-    one, other = (digest([schema.field(name) for name in business], prefix=side) for schema, side in ((given, "s."), (held, "t.")))
-    wins_tie = f"CASE WHEN s._is_delete <> (NOT {alive}) THEN s._is_delete ELSE {one} > {other} END"
-    if spec.current or not order:  # nothing says which row is later: what comes now is
-        wins_tie = "true"
-    cases = []
-    if spec.deletes.mode == "ignore":
-        cases.append("WHEN s._is_delete THEN 'unchanged'")
-    if buried:
-        cases.append(f"WHEN NOT s._is_delete AND d._write_id IS NOT NULL AND {newer(spec.order, 's', 'd')} <= 0 THEN 'late'")
-    return f"""CASE {" ".join(cases)}
-        WHEN t._there IS NULL THEN CASE WHEN s._is_delete THEN 'bury' ELSE 'insert' END
-        WHEN {age} < 0 THEN 'late'
-        WHEN s._is_delete = (NOT {alive}) AND {unchanged} THEN 'unchanged'
-        WHEN {age} = 0 AND NOT ({wins_tie}) THEN 'late'
-        WHEN s._is_delete AND {alive} THEN 'delete'
-        ELSE 'update' END"""
-
-
 def _note_deleted(lake: Lake, session: Session, into: Identifier, work: Work, spec: Spec, *, dry_run: bool) -> Node | None:
     """Note the keys of hard deletes in ``<table>__deleted``, before the rows go, so that a late upsert stays dead."""
     import pyarrow as pa
@@ -340,19 +165,19 @@ def _note_deleted(lake: Lake, session: Session, into: Identifier, work: Work, sp
     noted = [*spec.key, *(name for name in spec.order if name not in spec.key)]
     deleted = session.stage(
         Query(
-            f"SELECT {', '.join(map(ident, noted))}, false AS _is_delete, false AS _is_bare, 1 AS _of FROM staged WHERE _is_delete",
-            {"staged": work.staged},
+            f"SELECT {', '.join(map(ident, noted))}, false AS _is_delete, false AS _is_bare FROM staged WHERE _is_delete",
+            {"staged": work.rows},
         )
     )
     size = count(session, deleted)
     known = lake.find(table)
     if dry_run or (known is None and not size):
         return None if known is None else Scan(known, known.head)
-    schema = pa.schema([work.staged.schema.field(name) for name in noted])
+    schema = pa.schema([work.schema.field(name) for name in noted])
     full = pa.schema([*schema, pa.field(system.WRITE_ID, pa.int64())])
     state, _ = target.ensure(lake, table, full, layer="deleted", key=spec.key, on_change="evolve", place="merge")
     if size:
-        inner = attrs.evolve(work, staged=deleted, rows=size, figures=Commit(table=state.label, read=size))
+        inner = attrs.evolve(work, rows=deleted, schema=deleted.schema, size=size, figures=Commit(table=state.label, read=size))
         alone = attrs.evolve(spec, deletes=Deletes("soft"))
 
         def plan(state: TableState, write_id: int) -> cas.Planned:

@@ -17,7 +17,7 @@ from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, Validat
 from sqlalchemy.exc import SQLAlchemyError
 
 from lakekit import bookmark as marks
-from lakekit.engines.embedded.snapshot import RowDelta
+from lakekit.engines.embedded.snapshot import OneCommit, RowDelta
 from lakekit.engines.plan import TableState
 from lakekit.engines.protocol import BookmarkWriter, Landed
 from lakekit.errors import CommitConflictError
@@ -71,7 +71,7 @@ class PreparedFiles:
             CommitConflictError: The table has moved on. Nothing was committed.
         """
         table: Table = state.native
-        transaction = table.transaction()
+        transaction = OneCommit(table)
         producer = RowDelta(transaction, self._operation, added=self.added, removed=self.removed, sequence=self.moved)
         sequence = table.metadata.next_sequence_number()
         mirror = bookmark(snapshot=producer.snapshot_id, sequence=sequence)
@@ -111,7 +111,7 @@ class PreparedFiles:
 
 def set_properties(state: TableState, updates: Mapping[str, str], *, expect: Mapping[str, str | None]) -> None:
     """Set table properties without a snapshot, by compare and swap."""
-    transaction = state.native.transaction()
+    transaction = OneCommit(state.native)
     transaction.set_properties(dict(updates))
     _commit(transaction, state, expect=dict(expect))
 

@@ -89,7 +89,8 @@ def _located(session: DuckSession, state: TableState, changes: Node, on: tuple[s
     candidates = scans.select(Scan(state, state.head if wanted else None, bounds=bounds))
     session.execute(
         f"CREATE TABLE {hits} AS SELECT d._file, d._pos, c.* "
-        f"FROM ({session.files.query(state, candidates, places=True)}) d JOIN {session.relation(changes)} c ON {same} WHERE c._change <> 'insert'"
+        f"FROM ({session.files.query(state, candidates, places=True)}) d JOIN {session.relation(changes)} c ON {same} WHERE c._change <> 'insert'",
+        ordered=True,
     )
     ((found,),) = session.fetch(f"SELECT count(*) AS rows FROM {hits}")
     if found < wanted:

@@ -127,12 +127,17 @@ class DuckSession:
             self._stream_errors.append(error)
             raise
 
-    def execute(self, statement: str) -> None:
-        """Run a DuckDB statement of the engine's own."""
+    def execute(self, statement: str, *, ordered: bool = False) -> None:
+        """Run a DuckDB statement of the engine's own; ``ordered``, with its joins built on the right side, as they are written."""
         try:
+            if ordered:
+                self._con.execute("SET disabled_optimizers = 'build_side_probe_side'")
             self._con.execute(statement)
         except duckdb.Error as error:
             raise self._explain(error) from None
+        finally:
+            if ordered:
+                self._con.execute("RESET disabled_optimizers")
 
     def _explain(self, error: duckdb.Error) -> BaseException:
         if self._stream_errors:
@@ -183,7 +188,7 @@ class DuckSession:
         if isinstance(node, Frame):
             return node
         name = self.name()
-        self.execute(f"CREATE TABLE {name} AS SELECT * FROM {self.relation(node)}")
+        self.execute(f"CREATE TABLE {name} AS SELECT * FROM {self.relation(node)}", ordered=isinstance(node, Query) and node.ordered)
         frame = Frame(self._columns(name), name)
         # Whatever refers to the node from now on reads the table.
         self._relations[id(node)] = (node, name)

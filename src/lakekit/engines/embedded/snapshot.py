@@ -17,6 +17,7 @@ from pyiceberg.manifest import (
     ManifestWriter,
     ManifestWriterV2,
 )
+from pyiceberg.table import Table, Transaction
 from pyiceberg.table.snapshots import Operation, Summary, UpdateMetrics, update_snapshot_summaries
 from pyiceberg.table.update.snapshot import (
     _SnapshotProducer,  # pyright: ignore[reportPrivateUsage] -- pyiceberg has no public way to write delete files
@@ -24,7 +25,7 @@ from pyiceberg.table.update.snapshot import (
 from pyiceberg.typedef import EMPTY_DICT
 
 if TYPE_CHECKING:
-    from pyiceberg.table import Transaction
+    from pyiceberg.table.metadata import TableMetadata
 
 
 class DeleteManifestWriter(ManifestWriterV2):
@@ -37,6 +38,21 @@ class DeleteManifestWriter(ManifestWriterV2):
     @property
     def _meta(self) -> dict[str, str]:
         return {**super()._meta, "content": "deletes"}
+
+
+class OneCommit(Transaction):
+    """A transaction whose metadata is computed once for each update that it stages: pyiceberg copies all of it whenever it is looked at."""
+
+    def __init__(self, table: Table) -> None:
+        super().__init__(table)
+        self._computed: tuple[int, TableMetadata] | None = None
+
+    @property
+    def table_metadata(self) -> TableMetadata:
+        """The metadata as it will be."""
+        if self._computed is None or self._computed[0] != len(self._updates):
+            self._computed = (len(self._updates), super().table_metadata)
+        return self._computed[1]
 
 
 class RowDelta(_SnapshotProducer["RowDelta"]):

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import attrs
 import pyarrow as pa
 
 from lakekit.engines.arrow import conform
@@ -65,7 +66,7 @@ class SparkWork:
         if isinstance(node, Query):
             inputs = {name: self._known(given) for name, given in node.inputs.items()}
             if any(inputs[name] is not given for name, given in node.inputs.items()):
-                return Query(node.sql, inputs, node.functions)
+                return attrs.evolve(node, inputs=inputs)
         return node
 
     def _held(self, node: Frame | Stream) -> DataFrame:

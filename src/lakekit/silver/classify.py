@@ -1,0 +1,231 @@
+"""What a batch does to a table kept by key: its rows reduced to one a key, and each compared with the stored one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from lakekit import columns as system
+from lakekit.commit import Commit
+from lakekit.deletes import Deletes
+from lakekit.engines.plan import Frame, Node, Query, Scan, TableState, WriteMode
+from lakekit.engines.protocol import count
+from lakekit.engines.types import ident
+from lakekit.errors import ContractError
+from lakekit.incremental import rejects
+from lakekit.incremental.equal import same
+from lakekit.incremental.order import digest, newer, nth
+from lakekit.names import Identifier
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lakekit.batch import Batch
+    from lakekit.engines.protocol import Session
+    from lakekit.lake import Lake
+
+# Not compared: they say when and by whom a row was written, not what it is.
+_RUN: Final = frozenset({system.INGESTION_TIMESTAMP, system.WRITE_ID, system.DELETED_AT})
+
+
+@attrs.frozen
+class Spec:
+    """How a table is kept: by which key, in which order, and what becomes of deletes.
+
+    Attributes:
+        current: Each incoming row is what its upstream, kept by the same key, holds now. So of equal instants it is the later one: a row that
+            was looked up again keeps its own.
+    """
+
+    key: tuple[str, ...]
+    order: tuple[str, ...]
+    delete_when: str
+    deletes: Deletes
+    current: bool = False
+    write_mode: WriteMode | None = None
+
+
+@attrs.frozen(eq=False)
+class Work:
+    """A batch reduced to one row a key, with what was counted and rejected on the way.
+
+    Attributes:
+        rows: The rows, to be read as often as needed.
+        schema: Their columns.
+        size: How many they are.
+        bounds: The least and the greatest value of each key column.
+        bad: What was rejected.
+    """
+
+    rows: Node
+    schema: pa.Schema
+    size: int
+    bounds: dict[str, tuple[Any, Any]]
+    bad: tuple[Frame, ...]
+    figures: Commit
+
+    def write_rejects(self, lake: Lake, session: Session, into: Identifier) -> None:
+        """Write the rejects, if there are any."""
+        if self.figures.rejected:
+            for item in self.bad:
+                rejects.write(lake, session, into, item)
+
+
+def reduce(session: Session, batch: Batch, into: Identifier, spec: Spec) -> Work:
+    """Reduce to the last row of each key; NULL keys are rejected."""
+    missing, keys = " OR ".join(f"{ident(name)} IS NULL" for name in spec.key), ", ".join(map(ident, spec.key))
+    for item in batch.rejects:
+        session.stage(item.shared)
+    rows = session.stage(batch.node)
+    least = ", ".join(f"min({ident(name)}) AS `min_{index}`, max({ident(name)}) AS `max_{index}`" for index, name in enumerate(spec.key))
+    by_key = f"SELECT {keys}, count(*) AS _of FROM batch WHERE NOT ({missing}) GROUP BY {keys}"
+    figures = f"count(*) AS n, coalesce(sum(_of), 0) AS read, (SELECT count(*) FROM batch) AS total, {least}"
+    found = session.one(Query(f"SELECT {figures} FROM ({by_key})", {"batch": rows}))
+    read, size = int(found["read"]), int(found["n"])
+    last = _last(batch, spec, missing) if read > size else f"SELECT {_given(batch, spec)} FROM batch WHERE NOT ({missing})"
+    reduced: Node = Query(last, {"batch": rows})
+    if read > size:
+        reduced = session.stage(reduced)
+    bad = [rejects.gather(session, into, item) for item in batch.rejects]
+    if found["total"] > read:
+        nulls = Query(f"SELECT *, 'key' AS _rule, 'null_key' AS _reason FROM batch WHERE {missing}", {"batch": rows})
+        bad.append(rejects.gather(session, into, rejects.Rejects(nulls, nulls, batch.origin, batch.since)))
+    rejected = sum(count(session, item) for item in bad)
+    commit = Commit(table=".".join(into), read=read + rejected, duplicates=read - size, rejected=rejected)
+    bounds = {name: (found[f"min_{index}"], found[f"max_{index}"]) for index, name in enumerate(spec.key)}
+    return Work(reduced, session.schema(reduced), size, bounds, tuple(bad), commit)
+
+
+def _given(batch: Batch, spec: Spec) -> str:
+    names = [name for name in batch.columns if name != system.WRITE_ID]
+    return f"{', '.join(map(ident, names))}, {_kind_of_delete(names, spec)}"
+
+
+def _last(batch: Batch, spec: Spec, missing: str) -> str:
+    """SQL for the last row of each key. It orders the rows of each key totally, which takes a digest of each: only where a key comes twice."""
+    numbered = f"SELECT {_given(batch, spec)}, {nth(batch.schema, spec.key, spec.order)} AS _nth FROM batch WHERE NOT ({missing})"
+    return f"SELECT * EXCEPT (_nth) FROM ({numbered}) WHERE _nth = 1"
+
+
+def _kind_of_delete(names: Sequence[str], spec: Spec) -> str:
+    """Whether a row is a delete, and whether a bare one, which says nothing but its key: change capture and hard deletes give such ones."""
+    is_delete = f"coalesce({spec.delete_when}, false)"
+    nothing = [f"{ident(name)} IS NULL" for name in _says(names, spec)]
+    return f"{is_delete} AS _is_delete, {' AND '.join([is_delete, *nothing])} AS _is_bare"
+
+
+def _says(names: Sequence[str], spec: Spec) -> list[str]:
+    """The columns of a row that say what it is, other than which and when."""
+    return [name for name in names if not system.is_system(name) and name not in spec.key and name not in spec.order]
+
+
+@attrs.frozen(eq=False)
+class Classified:
+    """What a batch does to a table: the figures, the rows that change something, and how many these are."""
+
+    figures: Commit
+    changes: Node
+    size: int
+
+
+def classify(session: Session, state: TableState, work: Work, spec: Spec, write_id: int, *, dead: Node | None) -> Classified:
+    """Compare with the stored rows: which are new, changed, deleted, unchanged or late."""
+    classified, counts = _compared(session, state, work, spec, write_id, dead=dead, ties=False)
+    if "tie" in counts:
+        classified, counts = _compared(session, state, work, spec, write_id, dead=dead, ties=True)
+    if sum(counts.values()) > work.size:
+        raise ContractError(
+            state.label,
+            "holds several rows of one key, which a merge by that key can't tell apart",
+            got=", ".join(spec.key),
+            hint="remove the doubles first.",
+        )
+    hard = spec.deletes.mode == "hard"
+    figures = attrs.evolve(
+        work.figures,
+        inserted=counts.get("insert", 0),
+        updated=counts.get("update", 0),
+        deleted=counts.get("delete", 0) + counts.get("bury", 0),
+        unchanged=counts.get("unchanged", 0),
+        late=counts.get("late", 0),
+        removed=counts.get("delete", 0) if hard else 0,
+    )
+    written = ("insert", "update", "delete") if hard else ("insert", "update", "delete", "bury")
+    actions = f"CASE WHEN _class IN ('insert', 'bury') THEN 'insert' WHEN _class = 'delete' THEN '{'delete' if hard else 'update'}' ELSE 'update' END"
+    classes = ", ".join(f"'{name}'" for name in written)
+    changes = Query(f"SELECT * EXCEPT (_class), {actions} AS _change FROM c WHERE _class IN ({classes})", {"c": classified})
+    return Classified(figures, changes, sum(counts.get(name, 0) for name in written))
+
+
+def _compared(
+    session: Session, state: TableState, work: Work, spec: Spec, write_id: int, *, dead: Node | None, ties: bool
+) -> tuple[Frame, dict[str, int]]:
+    """The rows as they would be written, each with its class, and how many there are of each."""
+    incoming = work.schema.names
+    stored = [name for name in state.schema.names if name != system.OPERATION]
+    on = " AND ".join(f"s.{ident(name)} <=> t.{ident(name)}" for name in spec.key)
+    inputs: dict[str, Node] = {"incoming": work.rows, "stored": Scan(state, state.head, bounds=work.bounds, places=True)}
+    buried = ""
+    if dead is not None:
+        inputs["dead"] = dead
+        buried = f"LEFT JOIN dead d ON {' AND '.join(f's.{ident(name)} <=> d.{ident(name)}' for name in spec.key)}"
+    columns = [f"{_column(name, incoming, spec, write_id)} AS {ident(name)}" for name in stored]
+    columns += [f"t.{name}" for name in session.places]
+    columns.append(f"{_class(work.schema, state.schema, spec, buried=dead is not None, ties=ties)} AS _class")
+    joined = f"(SELECT *, true AS _there FROM stored) t RIGHT JOIN incoming s ON {on} {buried}"
+    classified = session.stage(Query(f"SELECT {', '.join(columns)} FROM {joined}", inputs, ordered=True))
+    sizes = _rows(session, Query("SELECT _class, count(*) AS n FROM c GROUP BY _class", {"c": classified}))
+    return classified, {row["_class"]: row["n"] for row in sizes}
+
+
+def _rows(session: Session, node: Node) -> list[dict[str, Any]]:
+    return [row for batch in session.rows(node) for row in batch.to_pylist()]
+
+
+def _column(name: str, incoming: Sequence[str], spec: Spec, write_id: int) -> str:
+    """The value a written row has in one column. A row deleted by its key alone keeps what was stored."""
+    if name == system.WRITE_ID:
+        return f"CAST({write_id} AS BIGINT)"
+    if name == system.DELETED_AT:
+        instants = [f"s.{ident(column)}" for column in (system.SOURCE_TIMESTAMP, system.INGESTION_TIMESTAMP) if column in incoming]
+        instants.append("CAST('1970-01-01T00:00:00Z' AS TIMESTAMP)")
+        return f"CASE WHEN s._is_delete THEN coalesce({', '.join(instants)}) END"
+    if name not in incoming:
+        return f"t.{ident(name)}"
+    if _says([name], spec):
+        return f"CASE WHEN s._is_bare THEN t.{ident(name)} ELSE s.{ident(name)} END"
+    return f"s.{ident(name)}"
+
+
+def _class(given: pa.Schema, held: pa.Schema, spec: Spec, *, buried: bool, ties: bool) -> str:
+    """SQL that says what becomes of each incoming row.
+
+    Rows of equal age that differ are told apart by digests, which take long to compute and longer to plan: only with ``ties``, otherwise
+    they are a class of their own.
+    """
+    incoming, stored = given.names, [name for name in held.names if name != system.OPERATION]
+    compared = [name for name in incoming if name in stored and name not in _RUN and name not in spec.key]
+    says = _says(compared, spec)
+    equal = {name: same(f"s.{ident(name)}", f"t.{ident(name)}", held.field(name).type) for name in compared}
+    unchanged = " AND ".join([f"({'s._is_bare OR ' if name in says else ''}{words})" for name, words in equal.items()] or ["true"])
+    alive = f"(t.`{system.DELETED_AT}` IS NULL)" if system.DELETED_AT in stored else "true"
+    order = [name for name in spec.order if name in incoming and name in stored]
+    age = newer(order, "s", "t")
+    cases = ["WHEN s._is_delete THEN 'unchanged'"] if spec.deletes.mode == "ignore" else []
+    if buried:
+        cases.append(f"WHEN NOT s._is_delete AND d._write_id IS NOT NULL AND {newer(spec.order, 's', 'd')} <= 0 THEN 'late'")
+    cases += [
+        "WHEN t._there IS NULL THEN CASE WHEN s._is_delete THEN 'bury' ELSE 'insert' END",
+        f"WHEN {age} < 0 THEN 'late'",
+        f"WHEN s._is_delete = (NOT {alive}) AND {unchanged} THEN 'unchanged'",
+    ]
+    if order and not spec.current:  # otherwise what comes now is later
+        business = [name for name in incoming if name in stored and not system.is_system(name)]
+        one, other = (digest([schema.field(name) for name in business], prefix=side) for schema, side in ((given, "s."), (held, "t.")))
+        cases += [
+            f"WHEN {age} = 0 AND s._is_delete <> (NOT {alive}) AND NOT s._is_delete THEN 'late'",
+            f"WHEN {age} = 0 AND s._is_delete = (NOT {alive}) {f'AND NOT {one} > {other} THEN' if ties else 'THEN'} '{'late' if ties else 'tie'}'",
+        ]
+    return f"CASE {' '.join(cases)} WHEN s._is_delete AND {alive} THEN 'delete' ELSE 'update' END"
