@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lakekit.incremental.replay import replay
     from lakekit.incremental.rewind import rewind
     from lakekit.lake import Lake, connect
+    from lakekit.maintenance import maintain
     from lakekit.report import status
     from lakekit.silver.append import append
     from lakekit.silver.clean import clean
@@ -59,6 +60,7 @@ _HOMES = {
     "latest": "silver.latest",
     "lit": "silver.shape",
     "lookup": "gold.lookup",
+    "maintain": "maintenance",
     "merge": "silver.merge",
     "merge_scd2": "gold.scd2",
     "read": "incremental.read",
@@ -103,6 +105,7 @@ __all__ = [
     "latest",
     "lit",
     "lookup",
+    "maintain",
     "merge",
     "merge_scd2",
     "read",

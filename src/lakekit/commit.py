@@ -36,6 +36,8 @@ class Commit:
         recomputed: Those of the updated rows that were written before, and looked up again because a side changed.
         columns_not_carried: Columns of the upstream that a ``select`` left behind.
         columns_added: Columns that the write added to the table.
+        snapshots_expired: Snapshots that `maintain` let go.
+        files_removed: Files that `maintain` removed.
         files: Data files written.
         bytes: Their size.
         seconds: Seconds by phase.
@@ -61,6 +63,8 @@ class Commit:
     recomputed: int = 0
     columns_not_carried: tuple[str, ...] = ()
     columns_added: tuple[str, ...] = ()
+    snapshots_expired: int = 0
+    files_removed: int = 0
     files: int = 0
     bytes: int = 0
     seconds: Mapping[str, float] = attrs.field(factory=dict)

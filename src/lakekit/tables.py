@@ -18,8 +18,8 @@ def create_table(
     table: TableName,
     *,
     schema: Mapping[str, str] | pa.Schema,
-    partition_by: Sequence[str] = (),
-    sort_by: Sequence[str] = (),
+    partition_by: str | Sequence[str] = (),
+    sort_by: str | Sequence[str] = (),
     properties: Mapping[str, str] | None = None,
 ) -> None:
     """Make a table by hand, where its partitions, order or properties matter. Writes make missing tables by themselves.
@@ -29,7 +29,7 @@ def create_table(
         table: Its name.
         schema: Column to SQL type (``{"id": "bigint", "amount": "decimal(10,2)"}``), or an Arrow schema. Every column is optional; writes
             add lakekit's own.
-        partition_by: ``"country"``, ``"day(ordered_at)"``, ``"bucket(16, user_id)"``, ``"truncate(4, code)"``.
+        partition_by: One or several: ``"country"``, ``"day(ordered_at)"``, ``"bucket(16, user_id)"``, ``"truncate(4, code)"``.
         sort_by: ``"ordered_at"`` or ``"ordered_at desc"``: rows are written in this order.
         properties: Iceberg table properties.
 
@@ -55,7 +55,8 @@ def create_table(
         )
     if isinstance(schema, Mapping):
         schema = pa.schema([pa.field(name, arrow_type(words, place=f"create_table(): column {name!r}")) for name, words in schema.items()])
-    lake.engine.create(identifier, schema, partition_by=tuple(partition_by), sort_by=tuple(sort_by), properties=dict(properties or {}))
+    partitions, order = ((given,) if isinstance(given, str) else tuple(given) for given in (partition_by, sort_by))
+    lake.engine.create(identifier, schema, partition_by=partitions, sort_by=order, properties=dict(properties or {}))
 
 
 def sql_functions() -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.schema import Schema
     from pyiceberg.table.metadata import TableMetadata
+
+OWN_BRANCH: Final = "lakekit_"
+"""What the names of branches begin with on which writes wait to reach main; those of crashed writes are left."""
 
 
 def state_of(name: Identifier, metadata: TableMetadata, native: Any) -> TableState:
@@ -36,6 +39,7 @@ def state_of(name: Identifier, metadata: TableMetadata, native: Any) -> TableSta
         schema=arrow_schema(metadata.schema()),
         properties=dict(metadata.properties),
         snapshots=snapshots,
+        references={name: reference.snapshot_id for name, reference in metadata.refs.items()},
         head=current.snapshot_id if current else None,
         native=native,
     )

@@ -52,6 +52,7 @@ class TableState:
         schema: The current schema in Arrow's types.
         properties: The table's properties.
         snapshots: All snapshots that have not expired.
+        references: The tags and branches, each with its snapshot.
         head: The current snapshot's id. None: nothing was ever written.
         native: The engine's own handle. None: the table is not there yet.
     """
@@ -61,13 +62,14 @@ class TableState:
     schema: pa.Schema
     properties: Mapping[str, str]
     snapshots: Mapping[int, Snapshot]
+    references: Mapping[str, int]
     head: int | None
     native: Any
 
     @classmethod
     def not_there_yet(cls, name: Identifier, schema: pa.Schema) -> TableState:
         """The table that a write would make, for a dry run: it can be scanned, and has no rows."""
-        return cls(name, uuid="", schema=schema, properties={}, snapshots={}, head=None, native=None)
+        return cls(name, uuid="", schema=schema, properties={}, snapshots={}, references={}, head=None, native=None)
 
     @property
     def label(self) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
@@ -152,8 +153,16 @@ class Engine(Protocol):
         """
         ...
 
-    def reference(self, state: TableState, name: str) -> int | None:
-        """The snapshot a tag or branch names. None: there is no such."""
+    def compact(self, state: TableState, bookmark: Callable[[TableState], BookmarkWriter]) -> list[Landed]:
+        """Write small files, and files of which position deletes name rows, anew; no row changes. ``bookmark`` gives what the table holds."""
+        ...
+
+    def expire(self, state: TableState, snapshots: Sequence[int], branches: Sequence[str]) -> int:
+        """Let snapshots and branches go, and remove the files that only they named. Gives their number."""
+        ...
+
+    def sweep(self, state: TableState, before: datetime) -> int:
+        """Remove the files in a table's folders that nothing names and that were written before an instant. Gives their number."""
         ...
 
     def frame(self, data: object) -> Frame:

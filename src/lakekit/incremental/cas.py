@@ -19,7 +19,7 @@ import attrs
 from lakekit.bookmark import BOOKMARK, WRITE_ID, Bookmark, Stored
 from lakekit.commit import Commit
 from lakekit.engines.plan import Scan, TableState
-from lakekit.engines.protocol import Engine, Prepared
+from lakekit.engines.protocol import BookmarkWriter, Engine, Prepared
 from lakekit.errors import BookmarkLostError, CommitConflictError
 from lakekit.names import Identifier
 
@@ -221,6 +221,16 @@ def move(engine: Engine, state: TableState, change: Callable[[Stored], Stored]) 
             committed_at=datetime.fromtimestamp(landed.committed_at / 1000, UTC),
         )
     raise CommitConflictError(state.label, "the table never stood still", got=f"{ATTEMPTS} attempts", hint="run it again.")
+
+
+def unmoved(state: TableState) -> BookmarkWriter:
+    """The bookmark a table holds, for a commit that moves nothing."""
+    before = stored(state)
+
+    def text(*, snapshot: int | None, sequence: int) -> str:
+        return attrs.evolve(before, snapshot=snapshot, sequence=sequence).to_json()
+
+    return text
 
 
 def require_bookmark(state: TableState) -> None:

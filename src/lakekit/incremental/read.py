@@ -61,7 +61,7 @@ def snapshot_at(lake: Lake, state: TableState, as_of: int | datetime | str, *, p
             )
         return found
     if isinstance(as_of, str):
-        found = lake.engine.reference(state, as_of)
+        found = state.references.get(as_of)
         if found is None:
             raise ConfigError(place, "there is no such tag or branch", got=repr(as_of))
         return found
@@ -154,6 +154,8 @@ def from_frame(lake: Lake, frame: object, *, run_id: str, now: datetime | None =
             hint='write run_id="2026-01-01T05:00" or the orchestrator\'s run id.',
         )
     rows = lake.engine.frame(frame)
+    if not rows.schema.names:
+        raise ConfigError("from_frame()", "expected a frame with columns", got="none", hint="give one of no rows its schema.")
     business = [
         name
         for name in rows.schema.names

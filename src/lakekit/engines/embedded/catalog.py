@@ -25,6 +25,8 @@ from lakekit.engines import layout
 from lakekit.engines.absent import no_namespace, no_table
 from lakekit.engines.arrow import to_arrow
 from lakekit.engines.embedded import commit as commits
+from lakekit.engines.embedded import expire
+from lakekit.engines.embedded.compact import compact
 from lakekit.engines.embedded.session import DuckSession, Settings
 from lakekit.engines.iceberg import state_of
 from lakekit.engines.plan import Frame, TableState
@@ -33,8 +35,12 @@ from lakekit.errors import ConfigError, TableError
 from lakekit.names import Identifier, text
 
 if TYPE_CHECKING:
-    from pyiceberg.table import Table
+    from collections.abc import Callable
+    from datetime import datetime
+
     from typing_extensions import TypeIs
+
+    from lakekit.engines.protocol import BookmarkWriter, Landed
 
 CATALOG_NAME = "lake"
 
@@ -134,11 +140,18 @@ class EmbeddedEngine:
         """Set table properties without a snapshot, by compare and swap."""
         commits.set_properties(state, updates, expect=expect)
 
-    def reference(self, state: TableState, name: str) -> int | None:
-        """The snapshot a tag or branch names."""
-        table: Table = state.native
-        found = table.refs().get(name)
-        return found.snapshot_id if found else None
+    def compact(self, state: TableState, bookmark: Callable[[TableState], BookmarkWriter]) -> list[Landed]:
+        """Write small files, and files of which position deletes name rows, anew; no row changes."""
+        return compact(self, state, bookmark)
+
+    def expire(self, state: TableState, snapshots: Sequence[int], branches: Sequence[str]) -> int:
+        """Let snapshots and branches go, and remove the files that only they named. Gives their number."""
+        return expire.expire(state, snapshots, branches)
+
+    def sweep(self, state: TableState, before: datetime) -> int:
+        """Remove the files in a table's folders that nothing names and that were written before an instant. Gives their number."""
+        homes = [self.load(name).native.location() for name in self.tables() if name != state.name]
+        return expire.sweep(state, before, homes)
 
     def frame(self, data: object) -> Frame:
         """Take a user's own frame, evaluated once."""

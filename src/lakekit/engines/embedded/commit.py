@@ -53,7 +53,8 @@ class PreparedFiles:
         added: New data files and position deletes.
         removed: Files of either kind that they replace.
         rebasable: Whether the same files are still right on top of a newer snapshot: true for plain appends only.
-        moved: Where no row changes but in its place (compaction): the data sequence number that the new files keep.
+        replaces: Whether no row changes but in its place: a compaction.
+        sequence: The data sequence number of the new data files. None: that of the snapshot.
     """
 
     added: tuple[DataFile, ...]
@@ -62,7 +63,8 @@ class PreparedFiles:
     size: int
     io: FileIO
     rebasable: bool
-    moved: int | None = None
+    replaces: bool = False
+    sequence: int | None = None
 
     def commit(self, state: TableState, *, bookmark: BookmarkWriter, summary: Mapping[str, str]) -> Landed:
         """One snapshot with rows, bookmark and mirror, if ``state`` is still the table's head.
@@ -72,7 +74,7 @@ class PreparedFiles:
         """
         table: Table = state.native
         transaction = OneCommit(table)
-        producer = RowDelta(transaction, self._operation, added=self.added, removed=self.removed, sequence=self.moved)
+        producer = RowDelta(transaction, self._operation, added=self.added, removed=self.removed, sequence=self.sequence)
         sequence = table.metadata.next_sequence_number()
         mirror = bookmark(snapshot=producer.snapshot_id, sequence=sequence)
         producer.snapshot_properties = {**summary, marks.BOOKMARK: mirror}
@@ -95,7 +97,7 @@ class PreparedFiles:
 
     @property
     def _operation(self) -> Operation:
-        if self.moved is not None:
+        if self.replaces:
             return Operation.REPLACE
         adds_only = not self.removed and all(file.content == DataFileContent.DATA for file in self.added)
         return Operation.APPEND if adds_only else Operation.OVERWRITE

@@ -49,11 +49,11 @@ def _select(scan: Scan, snapshot: int) -> tuple[FileScanTask, ...]:
     table: Table = scan.state.native
     tasks = _plan(table, snapshot, _bounds(scan, table))
     if scan.minus is not None:
-        known = {_identity(task) for task in _plan(table, scan.minus, AlwaysTrue())}
-        tasks = [task for task in tasks if _identity(task) not in known]
+        known = {identity(task) for task in _plan(table, scan.minus, AlwaysTrue())}
+        tasks = [task for task in tasks if identity(task) not in known]
     if scan.above is not None:
-        newer = _paths_above(table, snapshot, scan.above)
-        tasks = [task for task in tasks if task.file.file_path in newer]
+        known = sequences(table, snapshot)
+        tasks = [task for task in tasks if known[task.file.file_path] > scan.above]
     return tuple(sorted(tasks, key=lambda task: task.file.file_path))
 
 
@@ -69,17 +69,18 @@ def _plan(table: Table, snapshot: int, condition: BooleanExpression) -> list[Fil
     return tasks
 
 
-def _identity(task: FileScanTask) -> tuple[str, frozenset[str]]:
-    # A file whose delete files have changed holds other rows than before, though its path is the same.
+def identity(task: FileScanTask) -> tuple[str, frozenset[str]]:
+    """What a file is known by: one whose delete files have changed holds other rows than before, though its path is the same."""
     return task.file.file_path, frozenset(file.file_path for file in task.delete_files)
 
 
-def _paths_above(table: Table, snapshot: int, sequence: int) -> set[str]:
+def sequences(table: Table, snapshot: int) -> dict[str, int]:
+    """The data sequence number of each file of a snapshot."""
     found = table.metadata.snapshot_by_id(snapshot)
     if found is None:
         raise TableError(".".join(table.name()), "has no such snapshot any more", got=str(snapshot))
     entries = (entry for manifest in found.manifests(table.io) for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True))
-    return {entry.data_file.file_path for entry in entries if (entry.sequence_number or 0) > sequence}
+    return {entry.data_file.file_path: entry.sequence_number or 0 for entry in entries}
 
 
 def _bounds(scan: Scan, table: Table) -> BooleanExpression:

@@ -70,6 +70,11 @@ def _plain(field: pa.Field[Any]) -> pa.Field[Any]:
     return field.with_type(storable(kind))
 
 
+def target_size(table: Table) -> int:
+    """How large a table's files are meant to be, in bytes."""
+    return int(table.properties.get("write.target-file-size-bytes", TARGET_FILE_SIZE))
+
+
 @attrs.define
 class _OpenFile:
     """One Parquet file being written."""
@@ -101,7 +106,7 @@ class FileWriter:
 
     def __attrs_post_init__(self) -> None:
         self.schema = file_schema(self.table)
-        self._target = int(self.table.properties.get("write.target-file-size-bytes", TARGET_FILE_SIZE))
+        self._target = target_size(self.table)
 
     def write(self, batches: Iterable[pa.RecordBatch]) -> FileWriter:
         """Write all batches and close the files."""

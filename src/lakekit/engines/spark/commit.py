@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from lakekit import bookmark as marks
+from lakekit.engines.iceberg import OWN_BRANCH
 from lakekit.engines.plan import Frame, TableState
 from lakekit.engines.protocol import BookmarkWriter, Landed
 from lakekit.engines.spark import dialect, failures, settings
@@ -100,7 +101,7 @@ class PreparedRows:
             self._told_if_refused(lambda: writer.overwrite(functions(spark).lit(True)))
 
     def _on_branch(self, table: SparkTable, base: int, carried: Mapping[str, str]) -> None:
-        branch = f"lakekit_{secrets.token_hex(8)}"
+        branch = f"{OWN_BRANCH}{secrets.token_hex(8)}"
         self._statement(f"ALTER TABLE {table.path} CREATE BRANCH {branch} AS OF VERSION {base}")
         try:
             self._write(f"{table.path}.branch_{branch}", carried)

@@ -17,7 +17,7 @@ from lakekit.engines.absent import no_namespace, no_table
 from lakekit.engines.arrow import to_arrow
 from lakekit.engines.iceberg import state_of
 from lakekit.engines.plan import Frame, TableState
-from lakekit.engines.spark import dialect, failures
+from lakekit.engines.spark import dialect, failures, upkeep
 from lakekit.engines.spark.jars import CATALOG_CLASS, RELEASES, SQLITE
 from lakekit.engines.spark.scan import current_schema
 from lakekit.engines.spark.session import SparkWork, evaluated
@@ -26,9 +26,14 @@ from lakekit.errors import CommitConflictError, ConfigError, TableError
 from lakekit.names import Identifier, text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     from pyiceberg.partitioning import PartitionSpec
     from pyspark.sql import DataFrame, SparkSession
     from typing_extensions import TypeIs
+
+    from lakekit.engines.protocol import BookmarkWriter, Landed
 
 _OLDEST: Final = (3, 5)
 _OLDEST_CONNECT: Final = (4, 0)
@@ -223,10 +228,17 @@ class SparkEngine:
         words = ", ".join(f"{dialect.text(name)} = {dialect.text(value)}" for name, value in updates.items())
         self.spark.sql(f"ALTER TABLE {self._path(state.name)} SET TBLPROPERTIES ({words})").collect()
 
-    def reference(self, state: TableState, name: str) -> int | None:
-        """The snapshot a tag or branch names."""
-        found = state.native.metadata.refs.get(name)
-        return None if found is None else found.snapshot_id
+    def compact(self, state: TableState, bookmark: Callable[[TableState], BookmarkWriter]) -> list[Landed]:
+        """Write small files, and files of which position deletes name rows, anew. The bookmark stays in its table property."""
+        return upkeep.compact(state)
+
+    def expire(self, state: TableState, snapshots: Sequence[int], branches: Sequence[str]) -> int:
+        """Let snapshots and branches go, and remove the files that only they named. Gives their number."""
+        return upkeep.expire(state, snapshots, branches)
+
+    def sweep(self, state: TableState, before: datetime) -> int:
+        """Remove the files in a table's folder that nothing names and that were written before an instant. Gives their number."""
+        return upkeep.sweep(state, before)
 
     def frame(self, data: object) -> Frame:
         """Take a user's own frame, evaluated once."""

@@ -1,0 +1,123 @@
+"""maintain: keep a table quick to read and small on disk, beside whoever writes it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
+
+from lakekit.clock import instant_of
+from lakekit.commit import Commit
+from lakekit.engines.iceberg import OWN_BRANCH
+from lakekit.errors import ConfigError
+from lakekit.incremental import cas, changes
+from lakekit.names import TableName, text
+
+if TYPE_CHECKING:
+    from lakekit.engines.plan import TableState
+    from lakekit.lake import Lake
+
+log = logging.getLogger(__name__)
+
+WRITERS_NEED: Final = timedelta(days=1)
+"""A file that nothing names may be one that a write under way is about to name: for so long it is left alone."""
+
+
+def maintain(lake: Lake, table: TableName, *, older_than: datetime | timedelta, now: datetime | None = None) -> Commit:
+    """Compact a table, let old snapshots expire, and remove the files that nothing names any more.
+
+    1. Small files (five or more in a partition) and files of which position deletes name rows are written anew, as files of the table's
+       ``write.target-file-size-bytes``, in its sort order. No row changes, and no consumer sees a change.
+    2. Snapshots older than ``older_than`` expire, and the files that only they named are removed. Kept are the current one, those that
+       tags and branches name, and all since the oldest that a table of the lake has consumed: a consumer that lags is warned of.
+    3. Files in the table's folders that nothing names are removed: what crashed writes left, once older than ``older_than`` and than a day.
+
+    Others may write meanwhile: what they change isn't compacted, and they lose nothing. Memory is bounded by the file, not by the table.
+
+    Args:
+        lake: Where the table is.
+        table: The table.
+        older_than: An instant, or how long ago: ``timedelta(days=7)``. Time travel reaches back as far.
+        now: The present, for tests. Default: the clock's.
+
+    Returns:
+        A Commit with ``files`` and ``bytes`` written, ``snapshots_expired`` and ``files_removed``.
+
+    Raises:
+        TableNotFoundError: There is no such table.
+        TableError: It is of a format that the engine can't write.
+        ConfigError: A naive ``now``, or an ``older_than`` in the future.
+
+    >>> import lakekit as lk, tempfile
+    >>> from datetime import timedelta
+    >>> lake = lk.connect(tempfile.mkdtemp())
+    >>> for run in "abcde":
+    ...     commit = lk.append(lk.from_frame(lake, [{"id": 1}], run_id=run), into="bronze.things")
+    >>> commit = lk.maintain(lake, "bronze.things", older_than=timedelta(0))
+    >>> commit.files, commit.snapshots_expired, lk.read(lake, "bronze.things").count()
+    (1, 5, 5)
+    """
+    instant = instant_of(now, place="maintain(now=)")
+    since = _since(lake, older_than, instant)
+    state = lake.load(table, place="maintain(table=)")
+    landed = lake.engine.compact(state, cas.unmoved)
+    if landed:
+        state = lake.engine.load(state.name)
+    snapshots = _expired(lake, state, since)
+    branches = [name for name, snapshot in state.references.items() if name.startswith(OWN_BRANCH) and _is_before(state, snapshot, since)]
+    removed = lake.engine.expire(state, snapshots, branches) if snapshots or branches else 0
+    if snapshots or branches:
+        state = lake.engine.load(state.name)
+    removed += lake.engine.sweep(state, min(since, instant - WRITERS_NEED))
+    return Commit(
+        table=state.label,
+        committed=bool(landed or snapshots or removed),
+        snapshot_id=landed[-1].snapshot if landed else None,
+        files=sum(found.files for found in landed),
+        bytes=sum(found.size for found in landed),
+        snapshots_expired=len(snapshots),
+        files_removed=removed,
+        committed_at=datetime.fromtimestamp(landed[-1].committed_at / 1000, UTC) if landed else None,
+    )
+
+
+def _since(lake: Lake, older_than: datetime | timedelta, now: datetime) -> datetime:
+    given = now - older_than if isinstance(older_than, timedelta) else older_than
+    since = (given if given.tzinfo else given.replace(tzinfo=ZoneInfo(lake.time_zone))).astimezone(UTC)
+    if since > now:
+        raise ConfigError("maintain(older_than=)", "expected an instant in the past, or how long ago", got=str(older_than))
+    return since
+
+
+def _is_before(state: TableState, snapshot: int, since: datetime) -> bool:
+    found = state.snapshots.get(snapshot)
+    return found is not None and found.committed_at < since.timestamp() * 1000
+
+
+def _expired(lake: Lake, state: TableState, since: datetime) -> list[int]:
+    """The snapshots that may go."""
+    kept = {snapshot for name, snapshot in state.references.items() if not name.startswith(OWN_BRANCH)}
+    line = [found.id for found in state.ancestry()]
+    for consumer, snapshot in _consumed(lake, state):
+        if snapshot in line:  # what has changed since is told by all the snapshots after it
+            kept |= set(line[: line.index(snapshot) + 1])
+            if _is_before(state, snapshot, since) and snapshot != state.head:
+                log.warning(
+                    "%s: %s has consumed it up to an old snapshot only, which is kept for it, and all after it", state.label, consumer
+                )
+    return [snapshot for snapshot in state.snapshots if snapshot not in kept and _is_before(state, snapshot, since)]
+
+
+def _consumed(lake: Lake, state: TableState) -> Iterator[tuple[str, int]]:
+    """The tables of the lake that consume this one, each with the snapshot up to which it did."""
+    upstream = changes.upstream(state)
+    for name in lake.engine.tables():
+        consumer = lake.find(name)
+        if consumer is None:
+            continue
+        positions = cas.stored(consumer).positions
+        for known in (upstream, f"side:{upstream}"):
+            if known in positions and "snapshot" in positions[known].values:
+                yield text(name), positions[known].values["snapshot"]

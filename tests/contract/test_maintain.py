@@ -1,0 +1,183 @@
+"""maintain: the files change, the rows don't, and nobody who reads or writes meanwhile notices."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lakekit as lk
+from lakekit.errors import ConfigError
+from tests.contract.helpers import figures, foreign, frame, living, local, rows, snapshots
+
+TABLE = "silver.things"
+LATER = datetime.now(UTC) + timedelta(days=30)
+"""A present in which everything that the tests do is long past."""
+
+
+def maintained(lake: Any, name: str = TABLE, **options: Any) -> lk.Commit:
+    return lk.maintain(lake, name, **{"older_than": timedelta(days=7), "now": LATER, **options})
+
+
+def files(lake: Any, name: str = TABLE) -> int:
+    return len(list(foreign(lake, name).scan().plan_files()))
+
+
+def deletes(lake: Any, name: str = TABLE) -> int:
+    return sum(len(task.delete_files) for task in foreign(lake, name).scan().plan_files())
+
+
+def merged(lake: Any, run: str, ids: range, word: str) -> lk.Commit:
+    return lk.merge(frame(lake, run, *({"id": number, "word": word} for number in ids)), key="id", into=TABLE)
+
+
+def in_small_files(lake: Any, count: int = 6) -> list[tuple[Any, ...]]:
+    """A merged table of small files."""
+    for number in range(count):
+        merged(lake, f"run {number}", range(number * 10, number * 10 + 10), "old")
+    return living(lake, TABLE, "id", "word")
+
+
+def with_deletes(lake: Any) -> list[tuple[Any, ...]]:
+    """A merged table some of whose rows position deletes name."""
+    lk.create_table(lake, TABLE, schema={"id": "bigint", "word": "string"}, properties={"write.merge.mode": "merge-on-read"})
+    merged(lake, "first", range(100), "old")
+    merged(lake, "second", range(0, 100, 10), "new")
+    assert deletes(lake)
+    return living(lake, TABLE, "id", "word")
+
+
+def test_small_files_become_one_and_no_row_changes(lake: Any) -> None:
+    before = in_small_files(lake)
+    commit = maintained(lake)
+    assert (files(lake), living(lake, TABLE, "id", "word")) == (1, before)
+    assert (commit.committed, commit.files, commit.snapshot_id) == (True, 1, foreign(lake, TABLE).metadata.current_snapshot_id)
+    assert commit.bytes > 0
+    assert foreign(lake, TABLE).current_snapshot().summary.operation.value == "replace"
+
+
+def test_few_small_files_are_left_as_they_are(lake: Any) -> None:
+    in_small_files(lake, count=2)
+    count = snapshots(lake, TABLE)
+    commit = maintained(lake, older_than=timedelta(days=60))
+    assert (commit.committed, commit.snapshot_id, files(lake), snapshots(lake, TABLE)) == (False, None, 2, count)
+
+
+def test_rows_named_by_position_deletes_are_gone_for_good(lake: Any) -> None:
+    before = with_deletes(lake)
+    maintained(lake)
+    assert (deletes(lake), living(lake, TABLE, "id", "word")) == (0, before)
+    assert sum(task.file.record_count for task in foreign(lake, TABLE).scan().plan_files()) == 100
+    summary = foreign(lake, TABLE).current_snapshot().summary.additional_properties
+    assert int(summary.get("total-delete-files", 0)) == 0
+
+
+def test_a_second_time_changes_nothing(lake: Any) -> None:
+    with_deletes(lake)
+    maintained(lake)
+    count = snapshots(lake, TABLE)
+    assert not maintained(lake).committed
+    assert snapshots(lake, TABLE) == count
+
+
+def test_consumers_and_writers_go_on_as_if_nothing_had_happened(lake: Any) -> None:
+    in_small_files(lake)
+    batch = lk.read_new(lake, TABLE, into="gold.things")
+    lk.merge(batch, key="id")
+    merged(lake, "changed", range(5), "new")
+    maintained(lake)
+    assert rows(lk.read_new(lake, TABLE, into="gold.things"), "id", "word") == [(number, "new") for number in range(5)]
+    lk.merge(lk.read_new(lake, TABLE, into="gold.things"), key="id")
+    assert lk.read_new(lake, TABLE, into="gold.things").count() == 0
+    assert figures(merged(lake, "changed", range(5), "new")) == figures(lk.Commit(TABLE))  # that run was written before
+    assert merged(lake, "changed again", range(5), "newest").updated == 5
+
+
+def test_snapshots_expire_but_for_those_a_consumer_has_yet_to_read_on_from(lake: Any, caplog: pytest.LogCaptureFixture) -> None:
+    in_small_files(lake)
+    lk.merge(lk.read_new(lake, TABLE, into="gold.things"), key="id")
+    consumed = foreign(lake, TABLE).metadata.current_snapshot_id
+    for number in range(1, 3):
+        merged(lake, f"later {number}", range(number), f"new {number}")
+    line = [snapshot.snapshot_id for snapshot in foreign(lake, TABLE).metadata.snapshots]
+    commit = maintained(lake)
+    kept = {snapshot.snapshot_id for snapshot in foreign(lake, TABLE).metadata.snapshots}
+    assert kept >= set(line[line.index(consumed) :])
+    assert not kept & set(line[: line.index(consumed)])
+    assert commit.snapshots_expired == line.index(consumed)
+    assert "gold.things" in caplog.text
+    assert rows(lk.read_new(lake, TABLE, into="gold.things"), "id") == [(0,), (1,)]
+
+
+def test_tags_keep_their_snapshots(lake: Any) -> None:
+    in_small_files(lake)
+    table = foreign(lake, TABLE)
+    tagged = table.metadata.snapshots[1].snapshot_id
+    table.manage_snapshots().create_tag(tagged, "audit").commit()
+    maintained(lake)
+    assert lk.read(lake, TABLE, as_of="audit").count() == 20
+    assert lk.read(lake, TABLE, as_of=tagged).count() == 20
+
+
+def test_files_of_expired_snapshots_are_removed_and_only_those(lake: Any) -> None:
+    before = with_deletes(lake)
+    home = local(foreign(lake, TABLE).location())
+    commit = maintained(lake)
+    left = {path.name for path in home.rglob("*") if path.is_file() and not path.name.startswith(".") and "metadata.json" not in path.name}
+    table = foreign(lake, TABLE)
+    named = {Path(snapshot.manifest_list).name for snapshot in table.metadata.snapshots}
+    for snapshot in table.metadata.snapshots:
+        for manifest in snapshot.manifests(table.io):
+            named |= {Path(manifest.manifest_path).name}
+            named |= {Path(entry.data_file.file_path).name for entry in manifest.fetch_manifest_entry(table.io)}
+    assert left == named
+    assert commit.files_removed > 0
+    assert living(lake, TABLE, "id", "word") == before
+
+
+def test_what_crashed_writes_left_is_removed_once_it_is_old(lake: Any) -> None:
+    in_small_files(lake, count=2)
+    folder = local(foreign(lake, TABLE).location()) / "data"
+    old, young = folder / "left-behind.parquet", folder / "under-way.parquet"
+    for path, age in ((old, timedelta(days=9)), (young, timedelta(hours=3))):
+        path.write_bytes(b"rows of a write that never reached the table")
+        instant = (datetime.now(UTC) - age).timestamp()
+        os.utime(path, (instant, instant))
+    maintained(lake, older_than=timedelta(0), now=None)
+    assert (old.exists(), young.exists()) == (False, True)
+    assert len(living(lake, TABLE, "id")) == 20
+
+
+def test_a_sorted_table_stays_sorted(lake: Any) -> None:
+    lk.create_table(lake, TABLE, schema={"id": "bigint", "word": "string"}, sort_by="id")
+    for number in (3, 1, 5, 0, 4, 2):
+        merged(lake, f"run {number}", range(number, 60, 6), "a")
+    maintained(lake)
+    (task,) = foreign(lake, TABLE).scan().plan_files()
+    import pyarrow.parquet as pq
+
+    assert pq.read_table(local(task.file.file_path), columns=["id"]).column("id").to_pylist() == list(range(60))
+
+
+def test_partitions_are_compacted_each_for_itself(lake: Any) -> None:
+    lk.create_table(lake, TABLE, schema={"id": "bigint", "word": "string"}, partition_by="word")
+    for number in range(6):
+        merged(lake, f"a {number}", range(number * 10, number * 10 + 10), "a")
+        merged(lake, f"b {number}", range(1000 + number * 10, 1000 + number * 10 + 10), "b")
+    maintained(lake)
+    found = {task.file.partition[0]: task.file.record_count for task in foreign(lake, TABLE).scan().plan_files()}
+    assert found == {"a": 60, "b": 60}
+
+
+def test_a_table_that_was_never_written_is_nothing_to_do(lake: Any) -> None:
+    lk.create_table(lake, TABLE, schema={"id": "bigint"})
+    assert not maintained(lake).committed
+
+
+def test_an_instant_in_the_future_is_refused(lake: Any) -> None:
+    lk.create_table(lake, TABLE, schema={"id": "bigint"})
+    with pytest.raises(ConfigError, match="in the past"):
+        lk.maintain(lake, TABLE, older_than=datetime(2126, 1, 1, tzinfo=UTC))
