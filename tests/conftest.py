@@ -25,8 +25,8 @@ HERE = Path(__file__).parent
 SERVER_FIXTURES = frozenset({"postgres", "database", "kafka", "mongo", "market"})
 SAMPLES = {"spark": 10, "connect": 30}
 """Of so many contract tests, `make test` runs one on each kind of Spark session; `make test-all` runs all."""
-WHOLE_PIPELINES = frozenset({"test_rerun.py"})
-"""Never in that sample: each of these takes minutes on Spark, and `integration/spark` has a pipeline already."""
+MINUTES_ON_SPARK = frozenset({"test_rerun.py", "test_half_created.py"})
+"""Never in that sample: each of these takes minutes on Spark."""
 
 # No deadlines: the first example of a test pays for imports and for whatever else runs on the machine.
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
@@ -55,7 +55,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if fixtures & SERVER_FIXTURES or item.path.is_relative_to(HERE / "integration"):
             item.add_marker("server")
         chosen = item.callspec.params.get("engine", "embedded") if hasattr(item, "callspec") else "embedded"
-        left_out = item.path.name in WHOLE_PIPELINES or crc32(item.nodeid.encode()) % SAMPLES.get(chosen, 1)
+        left_out = item.path.name in MINUTES_ON_SPARK or crc32(item.nodeid.encode()) % SAMPLES.get(chosen, 1)
         if chosen != "embedded" and left_out:  # by its name: a new test leaves the sample as it is
             item.add_marker("slow")
         if item.path.is_relative_to(HERE / "integration" / "spark") or chosen != "embedded":

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WRITERS_NEED: Final = timedelta(days=1)
-"""A file that nothing names may be one that a write under way is about to name: for so long it is left alone."""
+WRITERS_NEED: Final = timedelta(days=1, hours=1)
+"""A file that nothing names may be one that a write under way is about to name: for so long it is left alone. The hour is for clocks that
+differ: Spark refuses less than a day."""
 
 
 def maintain(lake: Lake, table: TableName, *, older_than: datetime | timedelta, now: datetime | None = None) -> Commit:

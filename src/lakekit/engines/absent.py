@@ -21,3 +21,13 @@ def no_namespace(table: Identifier) -> TableError:
     return TableError(
         text(table), "its namespace doesn't exist", got=repr(namespace), hint="create it, or connect(create_namespaces=True)."
     )
+
+
+def half_there(label: str, got: str) -> TableError:
+    """The error for a table of which a file is missing or broken."""
+    return TableError(
+        label,
+        "one of its files is missing or broken; it was left half created or half removed",
+        got=got,
+        hint="restore the file, or roll the table back to a snapshot that is whole.",
+    )

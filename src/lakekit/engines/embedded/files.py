@@ -12,8 +12,8 @@ from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import ArrowScan
 from pyiceberg.manifest import FileFormat
 
+from lakekit.engines.absent import half_there
 from lakekit.engines.arrow import conform
-from lakekit.engines.embedded import scan as scans
 from lakekit.engines.embedded.remote import Remotes
 from lakekit.engines.embedded.words import duckdb_type, quote, text
 
@@ -157,4 +157,4 @@ def _by_pyiceberg(state: TableState, task: FileScanTask) -> Iterator[pa.RecordBa
         for batch in reader.to_record_batches([task]):
             yield conform(batch, state.schema)
     except (FileNotFoundError, pa.ArrowInvalid) as error:
-        raise scans.half_there(state.label, error) from error
+        raise half_there(state.label, type(error).__name__) from error

@@ -11,6 +11,7 @@ from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, GreaterTha
 from pyiceberg.manifest import DataFileContent
 from pyiceberg.table import FileScanTask, Table
 
+from lakekit.engines.absent import half_there
 from lakekit.errors import LakekitError, TableError
 
 if TYPE_CHECKING:
@@ -28,21 +29,11 @@ def select(scan: Scan) -> tuple[FileScanTask, ...]:
     try:
         return _select(scan, scan.snapshot)
     except FileNotFoundError as error:
-        raise half_there(scan.state.label, error) from error
+        raise half_there(scan.state.label, type(error).__name__) from error
     except (OSError, LakekitError):  # the first may pass, the second knows better
         raise
     except Exception as error:  # what is no manifest makes its reader fail in any way
-        raise half_there(scan.state.label, error) from error
-
-
-def half_there(label: str, error: Exception) -> TableError:
-    """The error for a table of which a file is missing or broken."""
-    return TableError(
-        label,
-        "one of its files is missing or broken; it was left half created or half removed",
-        got=type(error).__name__,
-        hint="restore the file, or roll the table back to a snapshot that is whole.",
-    )
+        raise half_there(scan.state.label, type(error).__name__) from error
 
 
 def _select(scan: Scan, snapshot: int) -> tuple[FileScanTask, ...]:

@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from lakekit.engines import sql
+from lakekit.engines.absent import half_there
 from lakekit.engines.embedded import scan as scans
 from lakekit.engines.embedded.commit import PreparedFiles
 from lakekit.engines.embedded.files import PLACES, Files
@@ -148,7 +149,7 @@ class DuckSession:
         if isinstance(error, duckdb.IOException | duckdb.InvalidInputException):
             text = str(error)
             if (label := next((label for path, label in self.files.labels.items() if path in text), None)) is not None:
-                return scans.half_there(label, error)
+                return half_there(label, type(error).__name__)
         if isinstance(error, duckdb.ConversionException | duckdb.OutOfRangeException | duckdb.InvalidInputException):
             # The text of these shows the value.
             return SchemaError("query", "a value can't be converted", got=type(error).__name__, hint="use clean(), or TRY_CAST.")

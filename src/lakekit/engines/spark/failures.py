@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from lakekit import errors
+from lakekit.engines.absent import half_there
 from lakekit.errors import LakekitError, QueryError, SchemaError
+
+if TYPE_CHECKING:
+    from lakekit.engines.plan import TableState
 
 _CONVERSIONS: Final = ("CAST_INVALID_INPUT", "CAST_OVERFLOW", "ARITHMETIC_OVERFLOW", "NUMERIC_VALUE_OUT_OF_RANGE", "INVALID_FRACTION")
 _MOVED_ON: Final = (
@@ -21,6 +25,14 @@ _MOVED_ON: Final = (
 )
 _ABSENT: Final = ("TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND", "NoSuchTableException", "NoSuchNamespaceException")
 _THERE: Final = ("TABLE_OR_VIEW_ALREADY_EXISTS", "TABLE_ALREADY_EXISTS", "AlreadyExistsException", "already exists")
+_LOST: Final = (
+    "NotFoundException",
+    "FileNotFoundException",
+    "ChecksumException",
+    "RuntimeIOException",
+    "not a Parquet file",
+    "AvroRuntimeException",
+)
 _CARRIED: Final = re.compile(r"lakekit error <([A-Za-z0-9+/=]+)>")
 _UNPARSED: Final = ("PARSE_SYNTAX_ERROR",)
 
@@ -82,11 +94,15 @@ def explained() -> Generator[None]:
         raise explain(error) from None
 
 
-def explain(error: Exception) -> LakekitError:
-    """Lakekit's error for one of Spark's while it computes."""
+def explain(error: Exception, tables: Iterable[TableState] = ()) -> LakekitError:
+    """Lakekit's error for one of Spark's while it computes; ``tables`` are those that it reads."""
     if (found := _CARRIED.search(str(error))) is not None:
         kind, *fields = json.loads(base64.b64decode(found[1]))
         return getattr(errors, kind)(*fields[:2], got=fields[2], hint=fields[3])
+    if says(error, _LOST):
+        names = [state.label for state in tables if f"{state.native.metadata.location.removeprefix('file://')}/" in str(error)]
+        if names:
+            return half_there(names[0], next(word for word in _LOST if word in str(error)))
     if says(error, _CONVERSIONS):
         found = next(word for word in _CONVERSIONS if word in str(error))
         return SchemaError("query", "a value can't be converted", got=found, hint="use clean(), or TRY_CAST.")

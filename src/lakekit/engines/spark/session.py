@@ -39,6 +39,7 @@ class SparkWork:
         self.spark = spark
         self._functions: dict[int, tuple[Function, str]] = {}
         self._staged: dict[int, tuple[Node, Frame]] = {}
+        self._read_tables: dict[str, TableState] = {}
 
     def __enter__(self) -> Self:
         """Open it."""
@@ -77,6 +78,7 @@ class SparkWork:
         return node.native
 
     def _read(self, scan: Scan) -> DataFrame | None:
+        self._read_tables[scan.state.label] = scan.state
         if not scans.adds_only(scan):
             return None
         options = {"start-snapshot-id": str(scan.minus), "end-snapshot-id": str(scan.snapshot)}
@@ -90,8 +92,11 @@ class SparkWork:
         return self._functions[id(function)][1]
 
     def _run(self, work: Callable[[], T]) -> T:
-        with settings.pinned(self.spark), failures.explained():
-            return work()
+        with settings.pinned(self.spark):
+            try:
+                return work()
+            except failures.kinds() as error:
+                raise failures.explain(error, self._read_tables.values()) from None
 
     # The verbs
 
