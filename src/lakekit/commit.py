@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _FIGURES: Final = ("read", "inserted", "updated", "deleted", "unchanged", "late", "duplicates", "rejected", "removed", "recomputed")
 _PREFIX: Final = "lakekit."
+_MOST_DELETES: Final = 0.05
+_MANY_FILES: Final = 100
+_SMALL_FILE: Final = 16_000_000
 
 
 @attrs.frozen
@@ -38,6 +41,7 @@ class Commit:
         columns_added: Columns that the write added to the table.
         snapshots_expired: Snapshots that `maintain` let go.
         files_removed: Files that `maintain` removed.
+        upkeep: Why reads of the table suffer, until `maintain` mends it. Empty: they don't.
         files: Data files written.
         bytes: Their size.
         seconds: Seconds by phase.
@@ -63,6 +67,7 @@ class Commit:
     recomputed: int = 0
     columns_not_carried: tuple[str, ...] = ()
     columns_added: tuple[str, ...] = ()
+    upkeep: str = ""
     snapshots_expired: int = 0
     files_removed: int = 0
     files: int = 0
@@ -87,6 +92,7 @@ class Commit:
         figures += [f"columns added: {', '.join(self.columns_added)}"] if self.columns_added else []
         figures += [f"not carried: {', '.join(self.columns_not_carried)}"] if self.columns_not_carried else []
         figures += [] if self.committed else ["nothing committed"]
+        figures += [f"reads suffer: {self.upkeep}; maintain() mends it"] if self.upkeep else []
         return f"{self.table}: {', '.join(figures)}"
 
     def _repr_html_(self) -> str:
@@ -96,6 +102,26 @@ class Commit:
     def to_summary(self) -> dict[str, str]:
         """The figures as they stand in the snapshot's summary."""
         return {_PREFIX + name: str(getattr(self, name)) for name in _FIGURES if getattr(self, name)}
+
+
+def upkeep(totals: Mapping[str, str]) -> str:
+    """Why reads of a table suffer, by the totals in its snapshot's summary.
+
+    >>> upkeep({"total-records": "1000000", "total-position-deletes": "90000", "total-data-files": "20", "total-files-size": "300000000"})
+    '9 % of the stored rows are named by position deletes'
+    >>> upkeep({"total-records": "1000000", "total-data-files": "400", "total-files-size": "300000000"})
+    '400 data files of 0.8 MB on average'
+    >>> upkeep({"total-records": "1000000", "total-data-files": "3", "total-files-size": "300000000"})
+    ''
+    """
+    records, deletes, files, size = (
+        int(totals.get(f"total-{name}", 0)) for name in ("records", "position-deletes", "data-files", "files-size")
+    )
+    if deletes > _MOST_DELETES * records:
+        return f"{deletes / records:.0%} of the stored rows are named by position deletes".replace("%", " %")
+    if files >= _MANY_FILES and size < files * _SMALL_FILE:
+        return f"{files} data files of {size / files / 1e6:.1f} MB on average"
+    return ""
 
 
 def from_snapshot(table: str, snapshot: Snapshot) -> Commit:
@@ -108,6 +134,7 @@ def from_snapshot(table: str, snapshot: Snapshot) -> Commit:
         table=table,
         committed=True,
         snapshot_id=snapshot.id,
+        upkeep=upkeep(snapshot.summary),
         files=snapshot.count("added-data-files"),
         bytes=snapshot.count("added-files-size"),
         committed_at=datetime.fromtimestamp(snapshot.committed_at / 1000, UTC),

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Landed:
-    """What a commit left behind: the snapshot, when it was made (milliseconds since 1970), and what was written for it."""
+    """What a commit left behind: the snapshot, when it was made (milliseconds since 1970), what was written for it, and its summary."""
 
     snapshot: int
     sequence: int
     committed_at: int
     files: int = 0
     size: int = 0
+    summary: Mapping[str, str] = attrs.field(factory=dict)
 
 
 class Prepared(Protocol):

@@ -17,7 +17,7 @@ from typing import Literal, Protocol
 import attrs
 
 from lakekit.bookmark import BOOKMARK, WRITE_ID, Bookmark, Stored
-from lakekit.commit import Commit
+from lakekit.commit import Commit, upkeep
 from lakekit.engines.plan import Scan, TableState
 from lakekit.engines.protocol import BookmarkWriter, Engine, Prepared
 from lakekit.errors import BookmarkLostError, CommitConflictError
@@ -164,7 +164,15 @@ def _land(state: TableState, prepared: Prepared, bookmark: Bookmark, write_id: i
 
     landed = prepared.commit(state, bookmark=text, summary={WRITE_ID: str(write_id), **figures.to_summary()})
     when = datetime.fromtimestamp(landed.committed_at / 1000, UTC)
-    return attrs.evolve(figures, committed=True, snapshot_id=landed.snapshot, files=landed.files, bytes=landed.size, committed_at=when)
+    return attrs.evolve(
+        figures,
+        committed=True,
+        snapshot_id=landed.snapshot,
+        upkeep=upkeep(landed.summary),
+        files=landed.files,
+        bytes=landed.size,
+        committed_at=when,
+    )
 
 
 def _move_only(engine: Engine, state: TableState, bookmark: Bookmark, write_id: int, figures: Commit) -> Commit:

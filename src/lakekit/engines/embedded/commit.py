@@ -93,7 +93,14 @@ class PreparedFiles:
                     state.label, "the commit's outcome was unknown, and it did not land", hint="run it again."
                 ) from None
         landed = table.metadata.snapshot_by_id(producer.snapshot_id)
-        return Landed(producer.snapshot_id, sequence, landed.timestamp_ms if landed else 0, files=len(self.added), size=self.size)
+        return Landed(
+            producer.snapshot_id,
+            sequence,
+            landed.timestamp_ms if landed else 0,
+            files=sum(file.content == DataFileContent.DATA for file in self.added),
+            size=self.size,
+            summary=landed.summary.additional_properties if landed and landed.summary else {},
+        )
 
     @property
     def _operation(self) -> Operation:

@@ -91,6 +91,7 @@ class PreparedRows:
             landed.timestamp_ms,
             files=_figure("added-data-files", landed, metadata, state.head),
             size=_figure("added-files-size", landed, metadata, state.head),
+            summary=landed.summary.additional_properties,
         )
 
     def _first(self, table: SparkTable, carried: Mapping[str, str]) -> None:
