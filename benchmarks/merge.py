@@ -39,6 +39,7 @@ Layout = Literal["clustered", "scattered"]
 FILES: Final = 20
 SOURCE: Final = 200_000
 NAME: Final = "bench.orders"
+UPSTREAM: Final = "bench.incoming"
 KEYS: Final = {"integer": ("id",), "composite": ("region", "code")}
 
 
@@ -140,6 +141,17 @@ def merge(subject: Subject) -> int:
     return size
 
 
+def load(subject: Subject) -> int:
+    """The batch into another table."""
+    lk.append(lk.from_frame(subject.lake, subject.batch, run_id="load"), into=UPSTREAM)
+    return len(subject.batch)
+
+
+def increment(subject: Subject) -> int:
+    """The merge of what another table has new."""
+    return lk.merge(lk.read_new(subject.lake, UPSTREAM, into=NAME), key=subject.key).read
+
+
 def upsert(subject: Subject) -> int:
     """Pyiceberg's own, of the business columns alone."""
     found = subject.table.upsert(stamped(subject.batch, subject.table), list(subject.key))
@@ -198,6 +210,8 @@ class Bench:
     key: str = "integer"
     limit: str = "2GB"
     repeat: int = 3
+    prepared: int | None = None
+    """How many rows a step is given. None: as many as are merged."""
 
     def median(self, step: Callable[[Subject], int], mode: str | None = None, *, keep: bool = False) -> Measurement:
         """The median of some runs by processor time, each on the table as it was. ``keep``: once, and the table stays changed."""
@@ -206,7 +220,11 @@ class Bench:
             head = iceberg(self.folder).metadata.current_snapshot_id
             assert head is not None
             with measure.progress(f"{self.layout} {self.count:,}: {step.__name__} {mode or ''}"):
-                found.append(measure.fresh(step, prepare, self.folder, self.layout, self.count, self.size, self.key, mode, self.limit))
+                found.append(
+                    measure.fresh(
+                        step, prepare, self.folder, self.layout, self.count, self.prepared or self.size, self.key, mode, self.limit
+                    )
+                )
             if not keep and iceberg(self.folder).metadata.current_snapshot_id != head:
                 iceberg(self.folder).manage_snapshots().rollback_to_snapshot(head).commit()
         middle = statistics.median_low([one.cpu for one in found])
@@ -288,9 +306,11 @@ def sizes(options: argparse.Namespace) -> None:
 
 
 def memory(options: argparse.Namespace) -> None:
-    """A source that is larger than the memory it may use."""
+    """An increment of another table that is larger than the memory it may use."""
     bench = made("scattered", options.rows * 2, options, size=options.rows // 2, files=2 * FILES, limit="1GB")
-    found = {"merge": bench.median(merge, keep=True)}
+    with measure.progress("making the increment"):
+        measure.fresh(load, prepare, bench.folder, bench.layout, bench.count, bench.size, bench.key, None, bench.limit)
+    found = {"merge": attrs.evolve(bench, prepared=10).median(increment, keep=True)}
     check(bench)
     print(measure.table(f"{bench.size:,} rows into {bench.count:,}, limit 1 GB", found))
     print(
@@ -303,7 +323,7 @@ def check(bench: Bench) -> None:
     import duckdb
 
     batch = source(bench.layout, bench.count, bench.size)
-    names = ", ".join(batch.column_names)
+    names = ", ".join(f'"{name}"' for name in batch.column_names)
     columns = tuple(batch.column_names)
     with duckdb.connect(config={"memory_limit": "8GB", "temp_directory": bench.folder}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
@@ -316,7 +336,7 @@ def check(bench: Bench) -> None:
             connection.execute(f"INSERT INTO expected SELECT {names} FROM part WHERE id NOT IN (SELECT id FROM batch)")
             connection.unregister("part")
         connection.execute(f"INSERT INTO expected SELECT {names} FROM batch")
-        differ = " OR ".join(f"s.{name} IS DISTINCT FROM e.{name}" for name in columns)
+        differ = " OR ".join(f's."{name}" IS DISTINCT FROM e."{name}"' for name in columns)
         wrong = connection.sql(f"SELECT count(*) FROM stored s FULL JOIN expected e ON s.id = e.id WHERE {differ}").fetchall()[0][0]
         twice = connection.sql("SELECT count(*) - count(DISTINCT id) FROM stored").fetchall()[0][0]
     assert (wrong, twice) == (0, 0), f"{wrong} rows differ, {twice} are there twice"

@@ -335,3 +335,14 @@ def test_maps_are_compared_by_their_entries_whatever_the_order(lake: Any) -> Non
     assert put("d", with_map(1, ("a", 1), ("b", 2), at=3)).updated == 1
     (row,) = lk.read(lake, "silver.t").to_arrow().to_pylist()
     assert (dict(row["tags"]), dict(row["deep"][0]["of"])) == ({"a": 1, "b": 2}, {"a": 1, "b": 2})
+
+
+def test_columns_renamed_by_another_tool_are_the_same_columns_inside_of_structs_too(lake: Any) -> None:
+    ada = person(1, "Ada", 1, home={"town": "York", "zip": "1"}, tags=[{"k": 1}])
+    put(lake, "a", ada, person(2, "Bo", 1, home=None, tags=None))
+    with foreign(lake, TABLE).update_schema() as change:
+        change.rename_column("name", "called").rename_column("home.town", "city").rename_column("tags.element.k", "key")
+    commit = put(lake, "b", {"id": 1, "called": "Ada", "at": 2, "home": {"city": "Bath", "zip": "1"}, "tags": [{"key": 1}]})
+    assert (commit.inserted, commit.updated) == (0, 1)
+    assert stored(lake, TABLE, "id", "called", "home") == [(1, "Ada", {"city": "Bath", "zip": "1"}), (2, "Bo", None)]
+    assert stored(lake, TABLE, "id", "tags")[0] == (1, [{"key": 1}])

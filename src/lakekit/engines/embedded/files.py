@@ -11,6 +11,7 @@ import pyarrow as pa
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import ArrowScan
 from pyiceberg.manifest import FileFormat
+from pyiceberg.schema import Schema, index_name_by_id
 
 from lakekit.engines.absent import half_there
 from lakekit.engines.arrow import conform
@@ -70,12 +71,11 @@ class Files:
         fields = table.schema().fields
         if not tasks:
             return _nothing(fields, places=places)
-        mapped = "schema.name-mapping.default" in table.properties
-        direct = [task for task in tasks if not mapped and _is_parquet(task)]
+        direct = [task for task in tasks if _is_parquet(task)] if _is_by_id(table) else []
         clean = [task for task in direct if not task.delete_files]
         dirty = [task for task in direct if task.delete_files]
         parts = [self._read(state, group, places=places) for group in (clean, dirty) if group]
-        # Deletion vectors, files without field ids, or not of Parquet: pyiceberg reads all of them, only slower.
+        # pyiceberg reads the others too, only slower: deletion vectors, files without field ids, or not of Parquet.
         known = {task.file.file_path for task in direct}
         parts += [self._copied(state, task, places=places) for task in tasks if task.file.file_path not in known]
         return " UNION ALL ".join(parts)
@@ -130,6 +130,21 @@ class Files:
             extra = f", {len(self.numbered)}::BIGINT AS _file, rowid AS _pos"
             self.numbered.append(NumberedFile(task, physical=False))
         return f"SELECT {_names(state.native.schema().fields)}{extra} FROM {self._copies[path]}"
+
+
+def _is_by_id(table: Table) -> bool:
+    """Whether DuckDB's reading by field id is right: it goes by name inside of structs, and needs ids in the files."""
+    if "schema.name-mapping.default" in table.properties:
+        return False
+    paths: dict[int, str] = {}
+    ids: dict[tuple[int, str], int] = {}
+    for schema in table.metadata.schemas if len(table.metadata.schemas) > 1 else []:
+        for field in schema.fields:
+            for inner, name in index_name_by_id(Schema(field)).items():
+                path = name[len(field.name) :]
+                if paths.setdefault(inner, path) != path or ids.setdefault((field.field_id, path), inner) != inner:
+                    return False
+    return True
 
 
 def _is_parquet(task: FileScanTask) -> bool:
