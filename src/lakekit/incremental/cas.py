@@ -20,7 +20,7 @@ from lakekit.bookmark import BOOKMARK, WRITE_ID, Bookmark, Stored
 from lakekit.commit import Commit, upkeep
 from lakekit.engines.plan import Scan, TableState
 from lakekit.engines.protocol import BookmarkWriter, Engine, Prepared
-from lakekit.errors import BookmarkLostError, CommitConflictError
+from lakekit.errors import BookmarkLostError, CommitConflictError, TableError
 from lakekit.names import Identifier
 
 log = logging.getLogger(__name__)
@@ -126,17 +126,17 @@ def write(
                 state = engine.load(into)
             if judge(state, bookmark, write_id) == "done":
                 return Commit(table=label, write_id=write_id if bookmark else None)
-            if planned is None or (prepared is not None and not prepared.rebasable) or (prepared is None and attempt):
-                if prepared is not None:
-                    prepared.discard()
-                    prepared = None
-                started = time.perf_counter()
-                planned = plan(state, write_id)
-                phases["plan"] = phases.get("plan", 0.0) + time.perf_counter() - started
-            figures = attrs.evolve(planned.figures, write_id=write_id if bookmark else None, seconds=phases)
-            if dry_run:
-                return figures
             try:
+                if planned is None or (prepared is not None and not prepared.rebasable) or (prepared is None and attempt):
+                    if prepared is not None:
+                        prepared.discard()
+                        prepared = None
+                    started = time.perf_counter()
+                    planned = plan(state, write_id)
+                    phases["plan"] = phases.get("plan", 0.0) + time.perf_counter() - started
+                figures = attrs.evolve(planned.figures, write_id=write_id if bookmark else None, seconds=phases)
+                if dry_run:
+                    return figures
                 if planned.prepare is None:
                     return _move_only(engine, state, bookmark, write_id, figures)
                 if prepared is None:
@@ -150,6 +150,10 @@ def write(
                 return attrs.evolve(done, seconds=phases)
             except CommitConflictError:
                 log.info("%s moved on while it was written; attempt %s", label, attempt + 1)
+            except TableError:
+                if engine.load(into).head == state.head:
+                    raise
+                log.info("%s: the snapshot that was read has expired meanwhile; attempt %s", label, attempt + 1)
         raise CommitConflictError(label, "the table never stood still", got=f"{ATTEMPTS} attempts", hint="run it again.")
     finally:
         if prepared is not None:

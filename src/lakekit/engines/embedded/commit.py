@@ -17,6 +17,7 @@ from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, Validat
 from sqlalchemy.exc import SQLAlchemyError
 
 from lakekit import bookmark as marks
+from lakekit.engines.absent import half_there
 from lakekit.engines.embedded.snapshot import OneCommit, RowDelta
 from lakekit.engines.plan import TableState
 from lakekit.engines.protocol import BookmarkWriter, Landed
@@ -71,6 +72,7 @@ class PreparedFiles:
 
         Raises:
             CommitConflictError: The table has moved on. Nothing was committed.
+            TableError: The table lacks one of its own files: its snapshot expired meanwhile, or it is broken.
         """
         table: Table = state.native
         transaction = OneCommit(table)
@@ -78,7 +80,11 @@ class PreparedFiles:
         sequence = table.metadata.next_sequence_number()
         mirror = bookmark(snapshot=producer.snapshot_id, sequence=sequence)
         producer.snapshot_properties = {**summary, marks.BOOKMARK: mirror}
-        producer.commit()
+        try:
+            producer.commit()
+        except FileNotFoundError as error:  # a manifest of the table; what was written of the new ones goes
+            producer._clean_all_uncommitted()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] -- as below
+            raise half_there(state.label, type(error).__name__) from error
         transaction.set_properties({marks.BOOKMARK: mirror})
         try:
             # Also the bookmark alone: another run may have moved it without a snapshot.

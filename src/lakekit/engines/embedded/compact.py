@@ -18,7 +18,7 @@ from lakekit.engines.embedded.commit import PreparedFiles
 from lakekit.engines.embedded.merge import order
 from lakekit.engines.embedded.writer import FileWriter, require_writable, target_size
 from lakekit.engines.plan import Scan, TableState
-from lakekit.errors import CommitConflictError
+from lakekit.errors import CommitConflictError, TableError
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -129,7 +129,7 @@ def _land(
                 break
             try:
                 landed = prepared.commit(now, bookmark=bookmark(now), summary={})
-            except CommitConflictError:
+            except (CommitConflictError, TableError):  # the second, where the snapshot expired meanwhile
                 continue
             prepared = attrs.evolve(prepared, added=())  # the table's now
             return landed
