@@ -205,6 +205,15 @@ def test_a_new_column_under_fail_is_refused_with_the_statement_to_run(lake: Any)
     assert "city" not in lk.read(lake, TABLE).columns
 
 
+def test_a_table_made_by_hand_gets_lakekits_own_columns_under_fail_too(lake: Any) -> None:
+    lk.create_table(lake, TABLE, schema={"id": "bigint", "name": "string", "at": "bigint"})
+    with pytest.raises(SchemaError) as caught:
+        put(lake, "a", person(1, "Ada", 1, city="Rome"), on_change="fail")
+    assert caught.value.hint == "run:\nALTER TABLE silver.people ADD COLUMN city STRING;"
+    put(lake, "a", person(1, "Ada", 1), on_change="fail")
+    assert living(lake, TABLE, "id", "name") == [(1, "Ada")]
+
+
 def test_a_column_of_another_type_is_refused_before_anything_is_written(lake: Any) -> None:
     put(lake, "a", person(1, "Ada", 1))
     with pytest.raises(SchemaError, match=r"silver\.people\.at"):

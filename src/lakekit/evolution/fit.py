@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 
+from lakekit import columns as system
 from lakekit.engines.plan import TableState
 from lakekit.engines.protocol import Engine
 from lakekit.engines.types import sql_type, storable, widens
@@ -103,13 +104,13 @@ def require_policy(on_change: str, *, place: str) -> None:
 
 
 def fit(engine: Engine, state: TableState, incoming: pa.Schema, *, on_change: str, place: str) -> tuple[TableState, tuple[str, ...]]:
-    """Make the table fit, in one schema commit.
+    """Make the table fit, in one schema commit. The columns that lakekit itself keeps are no change of the source, and always added.
 
     Returns:
         The table afterwards, and the names of the columns added to it.
 
     Raises:
-        SchemaError: A type conflicts, or ``on_change="fail"`` and anything differs; the text holds the statements that mend it.
+        SchemaError: A type conflicts, or ``on_change="fail"`` and the source's columns differ; the text holds the statements that mend it.
         ConfigError: An unknown policy.
     """
     require_policy(on_change, place=place)
@@ -125,12 +126,13 @@ def fit(engine: Engine, state: TableState, incoming: pa.Schema, *, on_change: st
             )
         if not found.add and not found.widen:
             return state, ()
-        if on_change == "fail":
+        changed = attrs.evolve(found, add=tuple(field for field in found.add if not system.is_system(field.name)))
+        if on_change == "fail" and (changed.add or changed.widen):
             raise SchemaError(
                 f"{place}: {state.label}",
                 "the source's schema has changed",
-                got=_words(found),
-                hint="run:\n" + "\n".join(statements(state.label, found)),
+                got=_words(changed),
+                hint="run:\n" + "\n".join(statements(state.label, changed)),
             )
         try:
             return engine.alter(state, add=found.add, widen=found.widen), tuple(field.name for field in found.add)
