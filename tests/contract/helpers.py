@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from pyiceberg.catalog import Catalog
 from pyiceberg.io.pyarrow import _dataframe_to_data_files
 from pyiceberg.table import Table
@@ -31,6 +32,18 @@ def foreign(lake: Any, name: str) -> Table:
 def local(location: str) -> Path:
     """The path of a local file: Iceberg writes ``file:/a`` and ``file:///a``."""
     return Path(location.removeprefix("file:").replace("///", "/"))
+
+
+def made_elsewhere(lake: Any, name: str, rows: pa.Table, *, identifiers: tuple[str, ...] = ()) -> None:
+    """Have another tool make a table, with these rows and Iceberg identifier fields."""
+    catalog(lake).create_namespace_if_not_exists(name.rpartition(".")[0])
+    required = pa.schema([field.with_nullable(field.name not in identifiers) for field in rows.schema])
+    table = catalog(lake).create_table(name, required)
+    if identifiers:
+        with table.update_schema() as update:
+            update.set_identifier_fields(*identifiers)
+    if rows.num_rows:
+        table.append(rows.cast(required))
 
 
 def snapshots(lake: Any, name: str) -> int:

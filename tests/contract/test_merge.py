@@ -10,7 +10,7 @@ import pytest
 
 import lakekit as lk
 from lakekit.errors import ConfigError, ContractError, SchemaError
-from tests.contract.helpers import expire_all_but_the_last, foreign, frame, living, rewrite, snapshots, stored
+from tests.contract.helpers import expire_all_but_the_last, foreign, frame, living, made_elsewhere, rewrite, snapshots, stored
 
 TABLE = "silver.people"
 
@@ -252,6 +252,27 @@ def test_a_composite_key_with_one_null_is_rejected(lake: Any) -> None:
     assert (commit.inserted, commit.rejected) == (1, 1)
 
 
+@pytest.mark.slow
+def test_of_many_composite_keys_in_many_partitions_only_the_files_of_those_that_change_are_written(lake: Any) -> None:
+    def numbered(numbers: range, value: int) -> pa.Table:
+        return pa.table({"part": [n % 500 for n in numbers], "code": [f"k{n}" for n in numbers], "value": [value] * len(numbers)})
+
+    def put(run: str, given: pa.Table) -> lk.Commit:
+        return lk.merge(lk.from_frame(lake, given, run_id=run), key=("part", "code"), into=TABLE)
+
+    def others() -> set[str]:
+        return {task.file.file_path for task in foreign(lake, TABLE).scan("part <> 7").plan_files()}
+
+    lk.create_table(lake, TABLE, schema={"part": "bigint", "code": "string", "value": "bigint"}, partition_by="part")
+    assert put("a", numbered(range(100_000), 1)).inserted == 100_000
+    files = others()
+    commit = put("b", numbered(range(7, 150_000, 500), 2))
+    assert (commit.updated, commit.inserted) == (200, 100)
+    assert others() == files
+    assert len(files) == 499
+    assert put("c", numbered(range(7, 150_000, 500), 2)).unchanged == 300
+
+
 def test_an_empty_text_is_a_key_and_differs_in_case(lake: Any) -> None:
     commit = lk.merge(frame(lake, "a", {"k": "", "v": 1}, {"k": "a", "v": 1}, {"k": "A", "v": 1}), key="k", into=TABLE, order_by="v")
     assert (commit.inserted, commit.rejected) == (3, 0)
@@ -261,6 +282,31 @@ def test_another_key_than_the_table_is_kept_by_is_refused(lake: Any) -> None:
     put(lake, "a", person(1, "Ada", 1))
     with pytest.raises(ConfigError, match="the table's key is id"):
         put(lake, "b", person(1, "Ada", 1), key="name")
+
+
+def test_without_a_key_it_is_the_tables_identifier_fields(lake: Any) -> None:
+    made_elsewhere(lake, TABLE, pa.table({"a": ["x"], "v": [1], "b": ["y"]}), identifiers=("b", "a"))
+    again = {"a": "x", "v": 2, "b": "y"}
+    commit = lk.merge(frame(lake, "a", again, {**again, "b": "z"}), into=TABLE)
+    assert (commit.updated, commit.inserted) == (1, 1)
+    assert lk.merge(frame(lake, "b", again), into=TABLE, key=("a", "b")).unchanged == 1, "the same key, in the order of the columns"
+
+
+def test_without_a_key_the_identifier_fields_are_in_the_order_that_the_table_is_kept_by(lake: Any) -> None:
+    row = {"a": "x", "b": "y", "v": 1}
+    made_elsewhere(lake, TABLE, pa.Table.from_pylist([row]), identifiers=("a", "b"))
+    lk.merge(frame(lake, "a", row), into=TABLE, key=("b", "a"))
+    assert lk.merge(frame(lake, "b", row), into=TABLE).unchanged == 1
+
+
+def test_without_a_key_a_table_without_identifier_fields_is_refused(lake: Any) -> None:
+    with pytest.raises(ConfigError, match=r"merge\(key=\)"):
+        lk.merge(frame(lake, "a", person(1, "Ada", 1)), into=TABLE)
+    assert TABLE not in lake.tables()
+    put(lake, "a", person(1, "Ada", 1))
+    with pytest.raises(ConfigError, match=r"merge\(key=\)"):
+        lk.merge(frame(lake, "b", person(1, "Ada L.", 2)), into=TABLE)
+    assert living(lake, TABLE, "name") == [("Ada",)]
 
 
 def test_a_table_with_doubles_of_one_key_is_refused(lake: Any) -> None:

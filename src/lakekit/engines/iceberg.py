@@ -42,7 +42,15 @@ def state_of(name: Identifier, metadata: TableMetadata, native: Any) -> TableSta
         references={name: reference.snapshot_id for name, reference in metadata.refs.items()},
         head=current.snapshot_id if current else None,
         native=native,
+        identifiers=_identifiers(metadata.schema()),
     )
+
+
+def _identifiers(schema: Schema) -> tuple[str, ...]:
+    """The identifier fields in the order of the columns. None where one stands inside a struct: it is no column that rows could be joined by."""
+    named = schema.identifier_field_names()
+    columns = tuple(field.name for field in schema.fields if field.name in named)
+    return columns if len(columns) == len(named) else ()
 
 
 def arrow_schema(schema: Schema) -> pa.Schema:

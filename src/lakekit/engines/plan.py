@@ -55,6 +55,7 @@ class TableState:
         references: The tags and branches, each with its snapshot.
         head: The current snapshot's id. None: nothing was ever written.
         native: The engine's own handle. None: the table is not there yet.
+        identifiers: Iceberg's identifier fields, in the order of the columns. Empty: it has none, or one inside a struct.
     """
 
     name: Identifier
@@ -65,6 +66,7 @@ class TableState:
     references: Mapping[str, int]
     head: int | None
     native: Any
+    identifiers: tuple[str, ...] = ()
 
     @classmethod
     def not_there_yet(cls, name: Identifier, schema: pa.Schema) -> TableState:

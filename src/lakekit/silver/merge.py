@@ -17,9 +17,9 @@ from lakekit.engines.plan import Node, Query, Scan, TableState, WriteMode
 from lakekit.engines.protocol import count
 from lakekit.engines.types import ident
 from lakekit.errors import ConfigError
-from lakekit.incremental import cas, rejects, sides, target
+from lakekit.incremental import cas, contract, rejects, sides, target
 from lakekit.incremental.order import order_columns
-from lakekit.names import Columns, Identifier, TableName, companion
+from lakekit.names import Columns, Identifier, TableName, companion, text
 from lakekit.names import columns as as_columns
 from lakekit.silver.classify import Classified, Spec, Work, classify, reduce
 
@@ -35,7 +35,7 @@ _STORED: Final = (system.INGESTION_TIMESTAMP, system.WRITE_ID, system.SOURCE, sy
 def merge(
     batch: Batch,
     *,
-    key: Columns,
+    key: Columns | None = None,
     into: TableName | None = None,
     order_by: Columns | None = None,
     delete_when: str | None = None,
@@ -53,7 +53,7 @@ def merge(
 
     Args:
         batch: The rows.
-        key: One row of the *table*. NULL in a key is rejected.
+        key: One row of the *table*. NULL in a key is rejected. Default: the identifier fields of the Iceberg table.
         into: The table. Default: the one ``read_new(into=)`` named. Made if missing.
         order_by: What makes a row later. Default: ``_source_timestamp``, the position in the source, ``_ingestion_timestamp``.
         delete_when: An SQL condition for deletes. Default: ``_operation = 'delete'``.
@@ -72,7 +72,7 @@ def merge(
 
     Raises:
         SchemaError: A named column is missing, or types conflict.
-        ConfigError: The table is kept by another key, or was named otherwise in ``read_new``.
+        ConfigError: The table is kept by another key, or was named otherwise in ``read_new``; or no key is given, and it has no identifier fields.
         ContractError: Too many rejects, or the table already holds several rows of one key.
         CommitConflictError: Another run consumed a part of the batch first.
 
@@ -84,7 +84,8 @@ def merge(
     (1, 1)
     """
     into_ = target.resolve(batch, into, place="merge")
-    keys = as_columns(key, place="merge(key=)")
+    found = batch.lake.find(into_)
+    keys = as_columns(key, place="merge(key=)") if key is not None else _own_key(found, into_)
     batch = target.settle(batch, into_)
     names = batch.columns
     target.require_columns(names, keys, place="merge(key=)")
@@ -103,7 +104,6 @@ def merge(
     spec = Spec(keys, order_columns(names, order_by, place="merge(order_by=)"), condition, deletes, current, write_mode)
     schema = target.schema_for(batch.schema, _STORED)
     sides.require_storable(batch, names, keys, place=f"merge(): {'.'.join(into_)}")
-    found = batch.lake.find(into_)
     bookmark = sides.follow(batch, cas.stored(found) if found else Stored(), into=into_)
     began = time.perf_counter()
     with batch.lake.engine.session() as session:
@@ -129,6 +129,24 @@ def merge(
 
         seconds = {"read": time.perf_counter() - began}
         return cas.write(batch.lake.engine, into_, state, bookmark, plan, dry_run=dry_run, seconds=seconds)
+
+
+def _own_key(found: TableState | None, into: Identifier) -> tuple[str, ...]:
+    """The key that a table has by itself: its identifier fields, in the order it has been kept by.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    own = () if found is None else found.identifiers
+    if found is None or not own:
+        raise ConfigError(
+            "merge(key=)",
+            "expected the columns that tell rows apart",
+            got="none" if found else f"none, and no table {text(into)} yet",
+            hint="name them; only a table with Iceberg identifier fields needs no key=.",
+        )
+    noted = contract.key(found)
+    return noted if set(noted) == set(own) else own
 
 
 def _plan(
