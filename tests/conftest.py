@@ -40,9 +40,12 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--engine`` and ``--postgres-bin``."""
+    """Add ``--engine``, ``--cases`` and ``--postgres-bin``."""
     parser.addoption(
         "--engine", choices=get_args(Engine), action="append", help="what the fixture lake runs on; may be given again (default: embedded)"
+    )
+    parser.addoption(
+        "--cases", type=Path, default=HERE / "cases", metavar="DIR", help="scenarios to run: DIR/upsert/*.json; default: tests/cases"
     )
     parser.addoption("--postgres-bin", type=Path, default=None, help="the folder of initdb and postgres; default: Debian's, else pip's")
 
