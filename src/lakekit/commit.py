@@ -31,7 +31,7 @@ class Commit:
         inserted: Rows that are new in the table.
         updated: Rows whose stored version was replaced.
         deleted: Rows that were marked deleted, closed or removed.
-        unchanged: Rows that stood there already, equal in every column.
+        unchanged: Rows that stood there already, equal in every column, or that the call said to leave.
         late: Rows older than what is stored; they changed nothing.
         duplicates: Rows of one key that another row of the same batch outran.
         rejected: Rows that failed a rule; they stand in ``<table>__rejects``.

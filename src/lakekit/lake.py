@@ -92,6 +92,18 @@ def _engine(
     return embedded, catalog or embedded.catalog.name
 
 
+def _properties(given: Mapping[str, str]) -> dict[str, str]:
+    """Snapshot properties of the user's own."""
+    for name, value in given.items():
+        if not isinstance(name, str) or not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError("connect(snapshot_properties=)", "expected texts", got=f"{name!r}: {type(value).__name__}")
+        if name.startswith("lakekit.") or name == "operation":
+            raise ConfigError(
+                "connect(snapshot_properties=)", "expected names that neither Iceberg nor lakekit gives a meaning", got=repr(name)
+            )
+    return dict(given)
+
+
 def connect(
     target: object,
     *,
@@ -101,6 +113,7 @@ def connect(
     create_namespaces: bool = True,
     memory_limit: str = "2GB",
     spill_directory: str | Path | None = None,
+    snapshot_properties: Mapping[str, str] | None = None,
 ) -> Lake:
     """Open a lake: a folder, any pyiceberg catalog, or a catalog of a Spark session.
 
@@ -114,6 +127,7 @@ def connect(
         create_namespaces: Whether a write makes a missing namespace.
         memory_limit: What DuckDB may hold in memory before it spills to disk. Not for Spark.
         spill_directory: Where it spills. Not for Spark. Default: the system's temporary folder.
+        snapshot_properties: What else stands in the summary of each snapshot that is written: ``{"airflow.run_id": "…"}``.
 
     Raises:
         ConfigError: The target is something else, the folder can't be made, the time zone is unknown, or the session lacks Iceberg or the
@@ -131,6 +145,7 @@ def connect(
             "connect(time_zone=)", "unknown time zone", got=repr(time_zone), hint="write an IANA name like 'Europe/Berlin'."
         ) from None
     engine, own = _engine(target, catalog, create_namespaces=create_namespaces, memory_limit=memory_limit, spill_directory=spill_directory)
+    engine.snapshot_properties = _properties(snapshot_properties or {})
     known = {own, *(alias for alias, name in (aliases or {}).items() if name == own)}
     if unknown := sorted(alias for alias, name in (aliases or {}).items() if name != own):
         raise ConfigError("connect(aliases=)", f"expected aliases of the catalog {own!r}", got=", ".join(map(repr, unknown)))

@@ -401,3 +401,41 @@ def test_columns_renamed_by_another_tool_are_the_same_columns_inside_of_structs_
     assert (commit.inserted, commit.updated) == (0, 1)
     assert stored(lake, TABLE, "id", "called", "home") == [(1, "Ada", {"city": "Bath", "zip": "1"}), (2, "Bo", None)]
     assert stored(lake, TABLE, "id", "tags")[0] == (1, [{"key": 1}])
+
+
+def test_stored_rows_or_new_ones_are_left_where_the_call_says_so(lake: Any) -> None:
+    put(lake, "a", person(1, "Ada", 1), person(2, "Bo", 1))
+    only_new = put(lake, "b", person(1, "Ada L.", 2), person(3, "Cy", 2), when_matched="ignore")
+    only_known = put(lake, "c", person(2, "Bob", 3), person(4, "Di", 3), when_not_matched="ignore")
+    assert (only_new.inserted, only_new.updated, only_new.unchanged) == (1, 0, 1)
+    assert (only_known.inserted, only_known.updated, only_known.unchanged) == (0, 1, 1)
+    assert living(lake, TABLE, "id", "name") == [(1, "Ada"), (2, "Bob"), (3, "Cy")]
+
+
+def test_null_in_a_key_is_a_value_where_the_call_says_so(lake: Any) -> None:
+    keys: dict[str, Any] = {"key": ("id", "name"), "null_keys": "match"}
+    put(lake, "a", person(None, "Ada", 1), person(2, None, 1), **keys)
+    commit = put(lake, "b", person(None, "Ada", 2), person(2, None, 2), person(None, None, 2), **keys)
+    assert (commit.inserted, commit.updated, commit.rejected) == (1, 2, 0)
+    assert living(lake, TABLE, "id", "name", "at") == [(2, None, 2), (None, "Ada", 2), (None, None, 2)]
+
+
+def test_several_rows_of_a_key_are_an_error_where_the_call_says_so(lake: Any) -> None:
+    put(lake, "a", person(1, "Ada", 1))
+    with pytest.raises(ContractError, match="several rows of one key"):
+        put(lake, "b", person(1, "Ada L.", 2), person(1, "Ada K.", 3), duplicates="fail")
+    assert living(lake, TABLE, "id", "name") == [(1, "Ada")]
+
+
+@pytest.mark.parametrize("option", ["when_matched", "when_not_matched", "duplicates", "null_keys", "write_mode"])
+def test_a_word_that_merge_does_not_know_is_an_error(option: str, lake: Any) -> None:
+    with pytest.raises(ConfigError, match=option):
+        put(lake, "a", person(1, "Ada", 1), **{option: "sometimes"})
+
+
+def test_snapshot_properties_stand_in_every_snapshot(tmp_path: Any) -> None:
+    lake = lk.connect(tmp_path, snapshot_properties={"airflow.run_id": "r1"})
+    put(lake, "a", person(1, "Ada", 1))
+    assert foreign(lake, TABLE).current_snapshot().summary.additional_properties["airflow.run_id"] == "r1"
+    with pytest.raises(ConfigError, match="snapshot_properties"):
+        lk.connect(tmp_path, snapshot_properties={"lakekit.bookmark": "{}"})

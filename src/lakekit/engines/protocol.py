@@ -119,9 +119,15 @@ def table(session: Session, rows: Node) -> pa.Table:
 
 
 class Engine(Protocol):
-    """Tables, and sessions to compute in."""
+    """Tables, and sessions to compute in.
+
+    Attributes:
+        name: The engine's.
+        snapshot_properties: What the user wants in the summary of each snapshot.
+    """
 
     name: str
+    snapshot_properties: Mapping[str, str]
 
     def load(self, table: Identifier) -> TableState:
         """The table as it stands now.

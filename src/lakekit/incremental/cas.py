@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 import attrs
 
@@ -26,6 +26,7 @@ from lakekit.names import Identifier
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 12
+T = TypeVar("T")
 Verdict = Literal["go", "done"]
 
 
@@ -115,39 +116,16 @@ def write(
         BookmarkLostError: The table's bookmark is gone and the rows can't be told from those already there.
     """
     label = state.label
-    write_id = bookmark.write_id(label) if bookmark else secrets.randbits(63)
-    prepared: Prepared | None = None
-    planned: Planned | None = None
-    phases = dict(seconds or {})
+    run = _Run(engine, bookmark, bookmark.write_id(label) if bookmark else secrets.randbits(63), plan, dry_run, dict(seconds or {}))
     try:
         for attempt in range(ATTEMPTS):
             if attempt:
                 time.sleep(random.uniform(0, min(0.05 * 2**attempt, 2.0)))  # noqa: S311 -- jitter, not a secret
                 state = engine.load(into)
-            if judge(state, bookmark, write_id) == "done":
-                return Commit(table=label, write_id=write_id if bookmark else None)
+            if judge(state, bookmark, run.write_id) == "done":
+                return Commit(table=label, write_id=run.noted)
             try:
-                if planned is None or (prepared is not None and not prepared.rebasable) or (prepared is None and attempt):
-                    if prepared is not None:
-                        prepared.discard()
-                        prepared = None
-                    started = time.perf_counter()
-                    planned = plan(state, write_id)
-                    phases["plan"] = phases.get("plan", 0.0) + time.perf_counter() - started
-                figures = attrs.evolve(planned.figures, write_id=write_id if bookmark else None, seconds=phases)
-                if dry_run:
-                    return figures
-                if planned.prepare is None:
-                    return _move_only(engine, state, bookmark, write_id, figures)
-                if prepared is None:
-                    started = time.perf_counter()
-                    prepared = planned.prepare()
-                    phases["write"] = phases.get("write", 0.0) + time.perf_counter() - started
-                started = time.perf_counter()
-                done = _land(state, prepared, bookmark, write_id, figures)
-                phases["commit"] = time.perf_counter() - started
-                prepared = None
-                return attrs.evolve(done, seconds=phases)
+                return run.attempt(state)
             except CommitConflictError:
                 log.info("%s moved on while it was written; attempt %s", label, attempt + 1)
             except TableError:
@@ -156,17 +134,65 @@ def write(
                 log.info("%s: the snapshot that was read has expired meanwhile; attempt %s", label, attempt + 1)
         raise CommitConflictError(label, "the table never stood still", got=f"{ATTEMPTS} attempts", hint="run it again.")
     finally:
-        if prepared is not None:
-            prepared.discard()
+        run.discard()
 
 
-def _land(state: TableState, prepared: Prepared, bookmark: Bookmark, write_id: int, figures: Commit) -> Commit:
+@attrs.define(eq=False)
+class _Run:
+    """One write: what was planned for a state of the table, and the files written for it, until they are the table's."""
+
+    engine: Engine
+    bookmark: Bookmark
+    write_id: int
+    plan: Plan
+    dry_run: bool
+    seconds: dict[str, float]
+    _planned: Planned | None = None
+    _prepared: Prepared | None = None
+
+    @property
+    def noted(self) -> int | None:
+        """The write's id where something is tracked by it."""
+        return self.write_id if self.bookmark else None
+
+    def attempt(self, state: TableState) -> Commit:
+        """Write on top of a state: with the files there are where they are right there too, otherwise anew."""
+        if self._planned is None or self._prepared is None or not self._prepared.rebasable:
+            self.discard()
+            self._planned = self._timed("plan", lambda: self.plan(state, self.write_id))
+        planned = self._planned
+        figures = attrs.evolve(planned.figures, write_id=self.noted, seconds=self.seconds)
+        if self.dry_run:
+            return figures
+        if planned.prepare is None:
+            return _move_only(self.engine, state, self.bookmark, self.write_id, figures)
+        if self._prepared is None:
+            self._prepared = self._timed("write", planned.prepare)
+        prepared = self._prepared
+        done = self._timed("commit", lambda: _land(self.engine, state, prepared, self.bookmark, self.write_id, figures))
+        self._prepared = None
+        return attrs.evolve(done, seconds=self.seconds)
+
+    def discard(self) -> None:
+        """Remove the files that did not reach the table."""
+        if self._prepared is not None:
+            self._prepared.discard()
+            self._prepared = None
+
+    def _timed(self, phase: str, work: Callable[[], T]) -> T:
+        started = time.perf_counter()
+        result = work()
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - started
+        return result
+
+
+def _land(engine: Engine, state: TableState, prepared: Prepared, bookmark: Bookmark, write_id: int, figures: Commit) -> Commit:
     before = stored(state)
 
     def text(*, snapshot: int | None, sequence: int) -> str:
         return before.advance(bookmark, write_id=write_id, sequence=sequence, snapshot=snapshot).to_json()
 
-    landed = prepared.commit(state, bookmark=text, summary={WRITE_ID: str(write_id), **figures.to_summary()})
+    landed = prepared.commit(state, bookmark=text, summary={**engine.snapshot_properties, WRITE_ID: str(write_id), **figures.to_summary()})
     when = datetime.fromtimestamp(landed.committed_at / 1000, UTC)
     return attrs.evolve(
         figures,
@@ -223,7 +249,7 @@ def move(engine: Engine, state: TableState, change: Callable[[Stored], Stored]) 
         with engine.session() as session:
             prepared = session.append(state, Scan(state, None))
             try:
-                landed = prepared.commit(state, bookmark=text, summary={})
+                landed = prepared.commit(state, bookmark=text, summary=engine.snapshot_properties)
             except CommitConflictError:
                 continue
         return Commit(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from lakekit.engines.protocol import Session
     from lakekit.lake import Lake
 
+WhenMatched = Literal["update", "ignore"]
+WhenNotMatched = Literal["insert", "ignore"]
+Duplicates = Literal["last", "fail"]
+NullKeys = Literal["reject", "match"]
 # Not compared: they say when and by whom a row was written, not what it is.
 _RUN: Final = frozenset({system.INGESTION_TIMESTAMP, system.WRITE_ID, system.DELETED_AT})
 
@@ -45,6 +49,10 @@ class Spec:
     deletes: Deletes
     current: bool = False
     write_mode: WriteMode | None = None
+    when_matched: WhenMatched = "update"
+    when_not_matched: WhenNotMatched = "insert"
+    duplicates: Duplicates = "last"
+    null_keys: NullKeys = "reject"
 
 
 @attrs.frozen(eq=False)
@@ -75,15 +83,26 @@ class Work:
 
 def reduce(session: Session, batch: Batch, into: Identifier, spec: Spec) -> Work:
     """Reduce to the last row of each key; NULL keys are rejected."""
-    missing, keys = " OR ".join(f"{ident(name)} IS NULL" for name in spec.key), ", ".join(map(ident, spec.key))
+    missing = " OR ".join(f"{ident(name)} IS NULL" for name in spec.key) if spec.null_keys == "reject" else "false"
+    keys = ", ".join(map(ident, spec.key))
     for item in batch.rejects:
         session.stage(item.shared)
     rows = session.stage(batch.node)
-    least = ", ".join(f"min({ident(name)}) AS `min_{index}`, max({ident(name)}) AS `max_{index}`" for index, name in enumerate(spec.key))
+    least = ", ".join(
+        f"min({ident(name)}) AS `min_{index}`, max({ident(name)}) AS `max_{index}`, count({ident(name)}) AS `values_{index}`"
+        for index, name in enumerate(spec.key)
+    )
     by_key = f"SELECT {keys}, count(*) AS _of FROM batch WHERE NOT ({missing}) GROUP BY {keys}"
     figures = f"count(*) AS n, coalesce(sum(_of), 0) AS read, (SELECT count(*) FROM batch) AS total, {least}"
     found = session.one(Query(f"SELECT {figures} FROM ({by_key})", {"batch": rows}))
     read, size = int(found["read"]), int(found["n"])
+    if read > size and spec.duplicates == "fail":
+        raise ContractError(
+            ".".join(into),
+            "the batch holds several rows of one key",
+            got=f"{read - size} too many",
+            hint='say which one counts: merge(duplicates="last", order_by=…).',
+        )
     last = _last(batch, spec, missing) if read > size else f"SELECT {_given(batch, spec)} FROM batch WHERE NOT ({missing})"
     reduced: Node = Query(last, {"batch": rows})
     if read > size:
@@ -94,7 +113,10 @@ def reduce(session: Session, batch: Batch, into: Identifier, spec: Spec) -> Work
         bad.append(rejects.gather(session, into, rejects.Rejects(nulls, nulls, batch.origin, batch.since)))
     rejected = sum(count(session, item) for item in bad)
     commit = Commit(table=".".join(into), read=read + rejected, duplicates=read - size, rejected=rejected)
-    bounds = {name: (found[f"min_{index}"], found[f"max_{index}"]) for index, name in enumerate(spec.key)}
+    # Files are not looked for by a column that is NULL in some row: their statistics speak of values.
+    bounds = {
+        name: (found[f"min_{index}"], found[f"max_{index}"]) for index, name in enumerate(spec.key) if found[f"values_{index}"] == size
+    }
     return Work(reduced, session.schema(reduced), size, bounds, tuple(bad), commit)
 
 
@@ -216,6 +238,8 @@ def _class(given: pa.Schema, held: pa.Schema, spec: Spec, *, buried: bool, ties:
     cases = ["WHEN s._is_delete THEN 'unchanged'"] if spec.deletes.mode == "ignore" else []
     if buried:
         cases.append(f"WHEN NOT s._is_delete AND d._write_id IS NOT NULL AND {newer(spec.order, 's', 'd')} <= 0 THEN 'late'")
+    cases += ["WHEN t._there IS NOT NULL THEN 'unchanged'"] if spec.when_matched == "ignore" else []
+    cases += ["WHEN t._there IS NULL THEN 'unchanged'"] if spec.when_not_matched == "ignore" else []
     cases += [
         "WHEN t._there IS NULL THEN CASE WHEN s._is_delete THEN 'bury' ELSE 'insert' END",
         f"WHEN {age} < 0 THEN 'late'",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import attrs
 
@@ -21,7 +21,7 @@ from lakekit.incremental import cas, contract, rejects, sides, target
 from lakekit.incremental.order import order_columns
 from lakekit.names import Columns, Identifier, TableName, companion, text
 from lakekit.names import columns as as_columns
-from lakekit.silver.classify import Classified, Spec, Work, classify, reduce
+from lakekit.silver.classify import Classified, Duplicates, NullKeys, Spec, WhenMatched, WhenNotMatched, Work, classify, reduce
 
 if TYPE_CHECKING:
     from lakekit.engines.protocol import Prepared, Session
@@ -40,6 +40,10 @@ def merge(
     order_by: Columns | None = None,
     delete_when: str | None = None,
     deletes: Deletes = Deletes("soft"),
+    when_matched: WhenMatched = "update",
+    when_not_matched: WhenNotMatched = "insert",
+    duplicates: Duplicates = "last",
+    null_keys: NullKeys = "reject",
     on_change: str = "evolve",
     write_mode: WriteMode | None = None,
     dry_run: bool = False,
@@ -53,12 +57,16 @@ def merge(
 
     Args:
         batch: The rows.
-        key: One row of the *table*. NULL in a key is rejected. Default: the identifier fields of the Iceberg table.
+        key: One row of the *table*. Default: the identifier fields of the Iceberg table.
         into: The table. Default: the one ``read_new(into=)`` named. Made if missing.
         order_by: What makes a row later. Default: ``_source_timestamp``, the position in the source, ``_ingestion_timestamp``.
         delete_when: An SQL condition for deletes. Default: ``_operation = 'delete'``.
         deletes: ``Deletes("soft")`` sets ``_deleted_at``; ``Deletes("hard")`` removes the row, and keeps its key in ``<table>__deleted`` so
             that a late upsert stays dead; ``Deletes("ignore")`` leaves it.
+        when_matched: ``"ignore"`` leaves the stored rows as they are; rows of the batch that find one count as unchanged.
+        when_not_matched: ``"ignore"`` adds no rows; those that find none count as unchanged.
+        duplicates: Several rows of one key: ``"last"`` takes the last one, ``"fail"`` raises.
+        null_keys: NULL in a key: ``"reject"`` rejects the row, ``"match"`` takes it for a value like any other.
         on_change: What new columns do: ``"evolve"`` adds them, ``"fail"`` raises with the statements to run.
         write_mode: How files with changed rows are written: ``"copy-on-write"``, anew, which keeps reads fast; ``"merge-on-read"``, as positions
             of rows that are gone, which is fast where few rows of many files change, and wants ``maintain()`` now and then; ``"auto"``,
@@ -73,7 +81,7 @@ def merge(
     Raises:
         SchemaError: A named column is missing, or types conflict.
         ConfigError: The table is kept by another key, or was named otherwise in ``read_new``; or no key is given, and it has no identifier fields.
-        ContractError: Too many rejects, or the table already holds several rows of one key.
+        ContractError: Too many rejects; the table already holds several rows of one key; or the batch does, and ``duplicates="fail"``.
         CommitConflictError: Another run consumed a part of the batch first.
 
     >>> import lakekit as lk, tempfile
@@ -89,8 +97,12 @@ def merge(
     batch = target.settle(batch, into_)
     names = batch.columns
     target.require_columns(names, keys, place="merge(key=)")
-    if write_mode not in (None, *get_args(WriteMode)):
-        raise ConfigError("merge(write_mode=)", f"expected one of {', '.join(map(repr, get_args(WriteMode)))}", got=repr(write_mode))
+    _require_one_of("when_matched", when_matched, WhenMatched)
+    _require_one_of("when_not_matched", when_not_matched, WhenNotMatched)
+    _require_one_of("duplicates", duplicates, Duplicates)
+    _require_one_of("null_keys", null_keys, NullKeys)
+    if write_mode is not None:
+        _require_one_of("write_mode", write_mode, WriteMode)
     if deletes.mode not in ("soft", "hard", "ignore"):
         raise ConfigError("merge(deletes=)", "expected 'soft', 'hard' or 'ignore'", got=repr(deletes.mode))
     if batch.key and not set(batch.key) <= set(keys):
@@ -101,7 +113,8 @@ def merge(
         )
     condition = target.delete_condition(batch, delete_when, place="merge")
     current = bool(batch.key) and set(batch.key) <= set(keys)
-    spec = Spec(keys, order_columns(names, order_by, place="merge(order_by=)"), condition, deletes, current, write_mode)
+    order = order_columns(names, order_by, place="merge(order_by=)")
+    spec = Spec(keys, order, condition, deletes, current, write_mode, when_matched, when_not_matched, duplicates, null_keys)
     schema = target.schema_for(batch.schema, _STORED)
     sides.require_storable(batch, names, keys, place=f"merge(): {'.'.join(into_)}")
     bookmark = sides.follow(batch, cas.stored(found) if found else Stored(), into=into_)
@@ -129,6 +142,11 @@ def merge(
 
         seconds = {"read": time.perf_counter() - began}
         return cas.write(batch.lake.engine, into_, state, bookmark, plan, dry_run=dry_run, seconds=seconds)
+
+
+def _require_one_of(name: str, value: str, choices: Any) -> None:
+    if value not in get_args(choices):
+        raise ConfigError(f"merge({name}=)", f"expected one of {', '.join(map(repr, get_args(choices)))}", got=repr(value))
 
 
 def _own_key(found: TableState | None, into: Identifier) -> tuple[str, ...]:

@@ -54,6 +54,7 @@ class EmbeddedEngine:
         self.catalog = catalog
         self.settings = settings or Settings()
         self.create_namespaces = create_namespaces
+        self.snapshot_properties: Mapping[str, str] = {}
 
     @classmethod
     def at(cls, folder: Path, *, settings: Settings | None = None, create_namespaces: bool = True) -> EmbeddedEngine:

@@ -128,7 +128,7 @@ def _land(
             if not _stands(now, portion):
                 break
             try:
-                landed = prepared.commit(now, bookmark=bookmark(now), summary={})
+                landed = prepared.commit(now, bookmark=bookmark(now), summary=engine.snapshot_properties)
             except (CommitConflictError, TableError):  # the second, where the snapshot expired meanwhile
                 continue
             prepared = attrs.evolve(prepared, added=())  # the table's now

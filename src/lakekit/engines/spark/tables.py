@@ -80,6 +80,7 @@ class SparkEngine:
         self.spark = spark
         self.catalog = catalog
         self.create_namespaces = create_namespaces
+        self.snapshot_properties: Mapping[str, str] = {}
 
     @property
     def connected(self) -> bool:
