@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.io.pyarrow import (
-    _determine_partitions,  # pyright: ignore[reportPrivateUsage] -- pyiceberg has no public partition splitter
     compute_statistics_plan,
     data_file_statistics_from_parquet_metadata,
     parquet_path_to_id_mapping,
@@ -22,6 +21,7 @@ from pyiceberg.partitioning import PartitionKey
 from pyiceberg.typedef import Record
 
 from lakekit.engines.arrow import conform
+from lakekit.engines.embedded import partitions
 from lakekit.engines.types import storable
 from lakekit.errors import TableError
 
@@ -132,12 +132,10 @@ class FileWriter:
         self._begun.clear()
 
     def _split(self, rows: pa.Table) -> Iterator[tuple[PartitionKey | None, pa.Table]]:
-        spec = self.table.spec()
-        if spec.is_unpartitioned():
+        if self.table.spec().is_unpartitioned():
             yield None, rows
-            return
-        for part in _determine_partitions(spec, self.table.schema(), rows):
-            yield part.partition_key, part.arrow_table_partition
+        else:
+            yield from partitions.split(self.table, rows)
 
     def _write(self, partition: PartitionKey | None, rows: pa.Table) -> None:
         key = None if partition is None else partition.partition
