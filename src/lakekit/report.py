@@ -44,7 +44,8 @@ class TableStatus:
     Attributes:
         table: Its name.
         layer: ``bronze``, ``merged``, ``scd2``, ``groups`` … None: lakekit didn't write it.
-        rows: Rows stored, soft-deleted ones too. None: nobody can tell.
+        rows: Rows stored, soft-deleted ones too; too few where another tool keeps position deletes of files that are gone. None: nobody can
+            tell.
         rejects: Rows in ``<table>__rejects``.
         snapshots: Snapshots that have not expired.
         committed_at: When the current snapshot was made (UTC). None: nothing was ever written.
@@ -140,7 +141,9 @@ def status(lake: Lake) -> Status:
 def _rows(state: TableState) -> int | None:
     if state.current is None:
         return 0
-    return state.current.count("total-records") if "total-records" in state.current.summary else None
+    if "total-records" not in state.current.summary or state.current.count("total-equality-deletes"):
+        return None
+    return state.current.count("total-records") - state.current.count("total-position-deletes")
 
 
 def _upstream(key: str, position: Position, tables: Mapping[str, TableState]) -> UpstreamStatus:

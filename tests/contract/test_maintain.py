@@ -73,6 +73,13 @@ def test_rows_named_by_position_deletes_are_gone_for_good(lake: Any) -> None:
     assert int(summary.get("total-delete-files", 0)) == 0
 
 
+def test_rows_named_by_position_deletes_are_not_counted(lake: Any) -> None:
+    before = with_deletes(lake)
+    assert lk.status(lake)[TABLE].rows == len(before)
+    maintained(lake)
+    assert lk.status(lake)[TABLE].rows == len(before)
+
+
 def test_a_second_time_changes_nothing(lake: Any) -> None:
     with_deletes(lake)
     maintained(lake)
