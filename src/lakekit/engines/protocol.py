@@ -148,6 +148,14 @@ class Engine(Protocol):
         """Make a table, or load it where somebody else was quicker."""
         ...
 
+    def require_writable(self, state: TableState) -> None:
+        """Raise where the table is of a format that the engine reads, but can't write.
+
+        Raises:
+            TableError: It is.
+        """
+        ...
+
     def alter(self, state: TableState, *, add: Sequence[pa.Field[Any]], widen: Mapping[str, pa.DataType]) -> TableState:
         """Add columns (optional ones) and widen others, in one schema commit."""
         ...

@@ -82,6 +82,7 @@ def merge(
         SchemaError: A named column is missing, or types conflict.
         ConfigError: The table is kept by another key, or was named otherwise in ``read_new``; or no key is given, and it has no identifier fields.
         ContractError: Too many rejects; the table already holds several rows of one key; or the batch does, and ``duplicates="fail"``.
+        TableError: The table is of a format that the engine can't write.
         CommitConflictError: Another run consumed a part of the batch first.
 
     >>> import lakekit as lk, tempfile
@@ -117,6 +118,8 @@ def merge(
     spec = Spec(keys, order, condition, deletes, current, write_mode, when_matched, when_not_matched, duplicates, null_keys)
     schema = target.schema_for(batch.schema, _STORED)
     sides.require_storable(batch, names, keys, place=f"merge(): {'.'.join(into_)}")
+    if found is not None:
+        batch.lake.engine.require_writable(found)
     bookmark = sides.follow(batch, cas.stored(found) if found else Stored(), into=into_)
     began = time.perf_counter()
     with batch.lake.engine.session() as session:

@@ -28,6 +28,7 @@ from lakekit.engines.embedded import commit as commits
 from lakekit.engines.embedded import expire
 from lakekit.engines.embedded.compact import compact
 from lakekit.engines.embedded.session import DuckSession, Settings
+from lakekit.engines.embedded.writer import require_writable
 from lakekit.engines.iceberg import state_of
 from lakekit.engines.plan import Frame, TableState
 from lakekit.engines.types import storable_schema
@@ -132,13 +133,19 @@ class EmbeddedEngine:
             except (NamespaceAlreadyExistsError, IntegrityError):  # the second, where another process was quicker: pyiceberg looks first
                 continue
 
+    def require_writable(self, state: TableState) -> None:
+        """Raise where the table's format is one that pyiceberg can't write."""
+        require_writable(state)
+
     def alter(self, state: TableState, *, add: Sequence[pa.Field[Any]], widen: Mapping[str, pa.DataType]) -> TableState:
         """Add optional columns and widen others, in one schema commit."""
+        require_writable(state)
         layout.alter(state.native, add=add, widen=widen)
         return self.load(state.name)
 
     def set_properties(self, state: TableState, updates: Mapping[str, str], *, expect: Mapping[str, str | None]) -> None:
         """Set table properties without a snapshot, by compare and swap."""
+        require_writable(state)
         commits.set_properties(state, updates, expect=expect)
 
     def compact(self, state: TableState, bookmark: Callable[[TableState], BookmarkWriter]) -> list[Landed]:
@@ -147,6 +154,7 @@ class EmbeddedEngine:
 
     def expire(self, state: TableState, snapshots: Sequence[int], branches: Sequence[str]) -> int:
         """Let snapshots and branches go, and remove the files that only they named. Gives their number."""
+        require_writable(state)
         return expire.expire(state, snapshots, branches)
 
     def sweep(self, state: TableState, before: datetime) -> int:

@@ -203,6 +203,9 @@ class SparkEngine:
             if not self.spark.catalog.databaseExists(path):
                 raise failures.explain(error) from None
 
+    def require_writable(self, state: TableState) -> None:
+        """Nothing to raise: Spark writes every format that it reads."""
+
     def alter(self, state: TableState, *, add: Sequence[pa.Field[Any]], widen: Mapping[str, pa.DataType]) -> TableState:
         """Add optional columns and widen others."""
         dialect.refuse_time(pa.schema(add), place=state.label)
