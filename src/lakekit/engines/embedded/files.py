@@ -50,12 +50,14 @@ class Files:
     Attributes:
         connection: The session's.
         watch: Keeps the error of a stream, which DuckDB would turn into text of its own.
+        keep: Keeps another error, for the same reason.
         numbered: The files that were read with places; a row's ``_file`` is an index into this.
         labels: Path, as DuckDB quotes it, to the table it belongs to.
     """
 
     connection: duckdb.DuckDBPyConnection
     watch: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+    keep: Callable[[BaseException], None]
     numbered: list[NumberedFile] = attrs.field(factory=list)
     labels: dict[str, str] = attrs.field(factory=dict)
     _remotes: Remotes = attrs.field(init=False)
@@ -63,7 +65,13 @@ class Files:
     _names: Iterator[int] = attrs.field(factory=itertools.count)
 
     def __attrs_post_init__(self) -> None:
-        self._remotes = Remotes(self.connection)
+        self._remotes = Remotes(self.connection, self._failed)
+
+    def _failed(self, path: str, error: BaseException) -> None:
+        """A remote file could not be read. Any error but that it isn't there may pass: it is raised as it was."""
+        if isinstance(error, FileNotFoundError) and path in self.labels:
+            error = scans.half_there(self.labels[path], error)
+        self.keep(error)
 
     def query(self, state: TableState, tasks: Sequence[FileScanTask], *, places: bool = False) -> str:
         """The DuckDB query that gives the live rows of some files, in the table's current columns; with ``places``, also those."""

@@ -32,6 +32,14 @@ if TYPE_CHECKING:
 # Small: each of DuckDB's threads builds a batch while others wait to be taken.
 BATCH_ROWS = 16_384
 
+_ERRORS: dict[str, type[duckdb.Error]] = {
+    "Conversion Error: ": duckdb.ConversionException,
+    "IO Error: ": duckdb.IOException,
+    "Invalid Input Error: ": duckdb.InvalidInputException,
+    "Out of Memory Error: ": duckdb.OutOfMemoryException,
+    "Out of Range Error: ": duckdb.OutOfRangeException,
+}
+
 
 @attrs.frozen
 class Settings:
@@ -63,8 +71,8 @@ class DuckSession:
         self._names = itertools.count()
         self._relations: dict[int, tuple[Node, str]] = {}
         self._functions: set[str] = set()
-        self._stream_errors: list[BaseException] = []
-        self.files = Files(self._con, self._watch)
+        self._errors: list[BaseException] = []
+        self.files = Files(self._con, self._watch, self._errors.append)
 
     def __enter__(self) -> Self:
         """Open the session."""
@@ -125,7 +133,7 @@ class DuckSession:
         try:
             yield from batches
         except BaseException as error:
-            self._stream_errors.append(error)
+            self._errors.append(error)
             raise
 
     def execute(self, statement: str, *, ordered: bool = False) -> None:
@@ -140,9 +148,11 @@ class DuckSession:
             if ordered:
                 self._con.execute("RESET disabled_optimizers")
 
-    def _explain(self, error: duckdb.Error) -> BaseException:
-        if self._stream_errors:
-            return self._stream_errors[0]
+    def _explain(self, error: Exception) -> BaseException:
+        if self._errors:
+            return self._errors[0]
+        if not isinstance(error, duckdb.Error):
+            return error
         for cause in (error.__cause__, error.__context__):
             if isinstance(cause, LakekitError):
                 return cause
@@ -217,10 +227,8 @@ class DuckSession:
                 yield _typed(batch, schema)
         except duckdb.Error as error:
             raise self._explain(error) from None
-        except (pa.ArrowException, OSError):
-            if self._stream_errors:
-                raise self._stream_errors[0] from None
-            raise
+        except (pa.ArrowException, OSError) as error:
+            raise self._explain(_of_stream(error)) from None
         finally:
             if connection is not self._con:
                 connection.close()
@@ -258,6 +266,12 @@ class DuckSession:
     def name(self) -> str:
         """A fresh name for a relation."""
         return f"t{next(self._names)}"
+
+
+def _of_stream(error: Exception) -> Exception:
+    """The error of DuckDB's that Arrow, which hands over its rows, made text of."""
+    kind = next((kind for words, kind in _ERRORS.items() if str(error).startswith(words)), None)
+    return error if kind is None else kind(str(error))
 
 
 def _is_staged(node: Node) -> bool:
