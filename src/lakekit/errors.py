@@ -58,7 +58,7 @@ def _rebuild(kind: type[LakekitError], place: str, problem: str, got: str, hint:
 
 
 class RetryableError(LakekitError):
-    """Nothing was written, and the same call may succeed later."""
+    """The same call may succeed later: nothing was written, or, where a catalog broke off, running it again finds what was."""
 
     retryable = True
 

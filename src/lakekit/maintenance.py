@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from lakekit.clock import instant_of
 from lakekit.commit import Commit
 from lakekit.engines.iceberg import OWN_BRANCH
-from lakekit.errors import ConfigError
+from lakekit.errors import CommitConflictError, ConfigError
 from lakekit.incremental import cas, changes
 from lakekit.names import TableName, text
 
@@ -50,6 +50,7 @@ def maintain(lake: Lake, table: TableName, *, older_than: datetime | timedelta, 
         TableNotFoundError: There is no such table.
         TableError: It is of a format that the engine can't write.
         ConfigError: A naive ``now``, or an ``older_than`` in the future.
+        CommitConflictError: The table never stood still.
 
     >>> import lakekit as lk, tempfile
     >>> from datetime import timedelta
@@ -66,11 +67,7 @@ def maintain(lake: Lake, table: TableName, *, older_than: datetime | timedelta, 
     landed = lake.engine.compact(state, cas.unmoved)
     if landed:
         state = lake.engine.load(state.name)
-    snapshots = _expired(lake, state, since)
-    branches = [name for name, snapshot in state.references.items() if name.startswith(OWN_BRANCH) and _is_before(state, snapshot, since)]
-    removed = lake.engine.expire(state, snapshots, branches) if snapshots or branches else 0
-    if snapshots or branches:
-        state = lake.engine.load(state.name)
+    state, snapshots, removed = _expire(lake, state, since)
     removed += lake.engine.sweep(state, min(since, instant - WRITERS_NEED))
     return Commit(
         table=state.label,
@@ -78,7 +75,7 @@ def maintain(lake: Lake, table: TableName, *, older_than: datetime | timedelta, 
         snapshot_id=landed[-1].snapshot if landed else None,
         files=sum(found.files for found in landed),
         bytes=sum(found.size for found in landed),
-        snapshots_expired=len(snapshots),
+        snapshots_expired=snapshots,
         files_removed=removed,
         committed_at=datetime.fromtimestamp(landed[-1].committed_at / 1000, UTC) if landed else None,
     )
@@ -95,6 +92,24 @@ def _since(lake: Lake, older_than: datetime | timedelta, now: datetime) -> datet
 def _is_before(state: TableState, snapshot: int, since: datetime) -> bool:
     found = state.snapshots.get(snapshot)
     return found is not None and found.committed_at < since.timestamp() * 1000
+
+
+def _expire(lake: Lake, state: TableState, since: datetime) -> tuple[TableState, int, int]:
+    """Let go what may. Gives the table afterwards, the number of snapshots, and that of files."""
+    for _ in range(cas.ATTEMPTS):
+        snapshots = _expired(lake, state, since)
+        branches = [
+            name for name, snapshot in state.references.items() if name.startswith(OWN_BRANCH) and _is_before(state, snapshot, since)
+        ]
+        if not snapshots and not branches:
+            return state, 0, 0
+        try:
+            removed = lake.engine.expire(state, snapshots, branches)
+        except CommitConflictError:
+            state = lake.engine.load(state.name)
+            continue
+        return lake.engine.load(state.name), len(snapshots), removed
+    raise CommitConflictError(state.label, "the table never stood still", got=f"{cas.ATTEMPTS} attempts", hint="run it again.")
 
 
 def _expired(lake: Lake, state: TableState, since: datetime) -> list[int]:

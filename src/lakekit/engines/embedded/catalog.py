@@ -14,6 +14,7 @@ from pyiceberg.exceptions import (
     NamespaceAlreadyExistsError,
     NoSuchNamespaceError,
     NoSuchTableError,
+    RESTError,
     TableAlreadyExistsError,
     ValidationError,
 )
@@ -32,7 +33,7 @@ from lakekit.engines.embedded.writer import require_writable
 from lakekit.engines.iceberg import state_of
 from lakekit.engines.plan import Frame, TableState
 from lakekit.engines.types import storable_schema
-from lakekit.errors import ConfigError, TableError
+from lakekit.errors import CommitConflictError, ConfigError, TableError
 from lakekit.names import Identifier, text
 
 if TYPE_CHECKING:
@@ -130,8 +131,11 @@ class EmbeddedEngine:
         for depth in range(1, len(namespace) + 1):
             try:
                 self.catalog.create_namespace(namespace[:depth])
-            except (NamespaceAlreadyExistsError, IntegrityError):  # the second, where another process was quicker: pyiceberg looks first
+            except NamespaceAlreadyExistsError:
                 continue
+            except (IntegrityError, RESTError):  # catalogs look first, then make it: another process may make it in between
+                if not self.catalog.namespace_exists(namespace[:depth]):
+                    raise
 
     def require_writable(self, state: TableState) -> None:
         """Raise where the table's format is one that pyiceberg can't write."""
@@ -140,7 +144,10 @@ class EmbeddedEngine:
     def alter(self, state: TableState, *, add: Sequence[pa.Field[Any]], widen: Mapping[str, pa.DataType]) -> TableState:
         """Add optional columns and widen others, in one schema commit."""
         require_writable(state)
-        layout.alter(state.native, add=add, widen=widen)
+        try:
+            layout.alter(state.native, add=add, widen=widen)
+        except commits.UNKNOWN as error:  # who asks again sees whether it landed
+            raise CommitConflictError(state.label, "the outcome of a schema change is unknown", hint="run it again.") from error
         return self.load(state.name)
 
     def set_properties(self, state: TableState, updates: Mapping[str, str], *, expect: Mapping[str, str | None]) -> None:

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import attrs
 from pydantic import Field
 from pyiceberg.catalog import MetastoreCatalog
-from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException, ValidationException
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    CommitStateUnknownException,
+    ServerError,
+    ServiceUnavailableError,
+    ValidationException,
+)
 from pyiceberg.manifest import DataFile, DataFileContent
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import Operation
@@ -21,7 +27,7 @@ from lakekit.engines.absent import half_there
 from lakekit.engines.embedded.snapshot import OneCommit, RowDelta
 from lakekit.engines.plan import TableState
 from lakekit.engines.protocol import BookmarkWriter, Landed
-from lakekit.errors import CommitConflictError
+from lakekit.errors import CommitConflictError, RetryableError
 
 if TYPE_CHECKING:
     from pyiceberg.io import FileIO
@@ -29,6 +35,10 @@ if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
 
 log = logging.getLogger(__name__)
+
+
+UNKNOWN = (CommitStateUnknownException, ServerError, ServiceUnavailableError, SQLAlchemyError, OSError)
+"""What a catalog raises that broke off: whether a commit landed is unknown."""
 
 
 class AssertProperties(ValidatableTableRequirement):
@@ -46,7 +56,7 @@ class AssertProperties(ValidatableTableRequirement):
                 raise CommitFailedException(f"Requirement failed: property {name} has changed")
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class PreparedFiles:
     """Data files that are written but not yet part of the table.
 
@@ -66,6 +76,7 @@ class PreparedFiles:
     rebasable: bool
     replaces: bool = False
     sequence: int | None = None
+    _may_be_named: bool = attrs.field(default=False, init=False)
 
     def commit(self, state: TableState, *, bookmark: BookmarkWriter, summary: Mapping[str, str]) -> Landed:
         """One snapshot with rows, bookmark and mirror, if ``state`` is still the table's head.
@@ -73,6 +84,7 @@ class PreparedFiles:
         Raises:
             CommitConflictError: The table has moved on. Nothing was committed.
             TableError: The table lacks one of its own files: its snapshot expired meanwhile, or it is broken.
+            RetryableError: The catalog broke off and can't be asked whether the commit landed. A run that is repeated finds out.
         """
         table: Table = state.native
         transaction = OneCommit(table)
@@ -86,18 +98,19 @@ class PreparedFiles:
             producer._clean_all_uncommitted()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] -- as below
             raise half_there(state.label, type(error).__name__) from error
         transaction.set_properties({marks.BOOKMARK: mirror})
+        self._may_be_named = True
         try:
             # Also the bookmark alone: another run may have moved it without a snapshot.
             _commit(transaction, state, expect={marks.BOOKMARK: state.properties.get(marks.BOOKMARK)})
         except CommitConflictError:
+            self._may_be_named = False
             producer._clean_all_uncommitted()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] -- pyiceberg cleans up only in its own retry loop
             raise
-        except (CommitStateUnknownException, SQLAlchemyError, OSError):
+        except UNKNOWN:
             # Whether it landed is unknown; the snapshot's id, chosen before, tells.
-            if table.refresh().metadata.snapshot_by_id(producer.snapshot_id) is None:
-                raise CommitConflictError(
-                    state.label, "the commit's outcome was unknown, and it did not land", hint="run it again."
-                ) from None
+            if _refreshed(state).metadata.snapshot_by_id(producer.snapshot_id) is None:
+                self._may_be_named = False
+                raise _not_landed(state) from None
         landed = table.metadata.snapshot_by_id(producer.snapshot_id)
         return Landed(
             producer.snapshot_id,
@@ -116,7 +129,9 @@ class PreparedFiles:
         return Operation.APPEND if adds_only else Operation.OVERWRITE
 
     def discard(self) -> None:
-        """Remove the new files."""
+        """Remove the new files, unless they may be the table's: `maintain` removes them once it is plain that they aren't."""
+        if self._may_be_named:
+            return
         for file in self.added:
             try:
                 self.io.delete(file.file_path)
@@ -128,7 +143,28 @@ def set_properties(state: TableState, updates: Mapping[str, str], *, expect: Map
     """Set table properties without a snapshot, by compare and swap."""
     transaction = OneCommit(state.native)
     transaction.set_properties(dict(updates))
-    _commit(transaction, state, expect=dict(expect))
+    try:
+        _commit(transaction, state, expect=dict(expect))
+    except UNKNOWN:
+        if not updates.items() <= _refreshed(state).properties.items():
+            raise _not_landed(state) from None
+
+
+def _refreshed(state: TableState) -> Table:
+    """The table as it stands now, after a commit of unknown outcome."""
+    try:
+        return state.native.refresh()
+    except UNKNOWN as error:
+        raise RetryableError(
+            state.label,
+            "whether the commit landed is unknown: the catalog can't be reached",
+            got=type(error).__name__,
+            hint="run it again.",
+        ) from error
+
+
+def _not_landed(state: TableState) -> CommitConflictError:
+    return CommitConflictError(state.label, "the commit's outcome was unknown, and it did not land", hint="run it again.")
 
 
 def _commit(transaction: Transaction, state: TableState, *, expect: dict[str, str | None]) -> None:

@@ -67,9 +67,10 @@ def portions(state: TableState) -> list[Portion]:
     if state.head is None:
         return []
     table: Table = state.native
-    target, sequences = target_size(table), scans.sequences(table, state.head)
+    target, read = target_size(table), scans.select(Scan(state, state.head))
+    sequences = scans.sequences(table, state.head)
     partitions: defaultdict[Any, list[FileScanTask]] = defaultdict(list)
-    for task in scans.select(Scan(state, state.head)):
+    for task in read:
         partitions[task.file.spec_id, task.file.partition].append(task)
     found: list[Portion] = []
     for tasks in partitions.values():
@@ -128,11 +129,9 @@ def _land(
             if not _stands(now, portion):
                 break
             try:
-                landed = prepared.commit(now, bookmark=bookmark(now), summary=engine.snapshot_properties)
+                return prepared.commit(now, bookmark=bookmark(now), summary=engine.snapshot_properties)
             except (CommitConflictError, TableError):  # the second, where the snapshot expired meanwhile
                 continue
-            prepared = attrs.evolve(prepared, added=())  # the table's now
-            return landed
         return None
     finally:
         prepared.discard()

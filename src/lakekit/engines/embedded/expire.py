@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +13,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pyarrow.fs as pafs
+from pyiceberg.exceptions import CommitFailedException
 
+from lakekit.engines.embedded import commit as commits
+from lakekit.engines.embedded import scan as scans
 from lakekit.engines.embedded.remote import is_local, local_path
 from lakekit.engines.plan import TableState
+from lakekit.errors import CommitConflictError
 
 if TYPE_CHECKING:
     from pyiceberg.io import FileIO
@@ -26,22 +31,30 @@ log = logging.getLogger(__name__)
 
 
 def expire(state: TableState, snapshots: Collection[int], branches: Collection[str]) -> int:
-    """Let snapshots go, with the branches that name them, and remove the files that only they named. Gives the number of files."""
+    """Let snapshots go, with the branches that name them, and remove the files that only they named. Gives the number of files.
+
+    Raises:
+        CommitConflictError: Somebody else committed first, or the catalog broke off.
+    """
     table: Table = state.native
     before = table.metadata
-    if branches:
-        with table.manage_snapshots() as change:
-            for branch in branches:
-                change.remove_branch(branch)
-    if snapshots:
-        table.maintenance.expire_snapshots().by_ids(list(snapshots)).commit()
+    try:
+        if branches:
+            with table.manage_snapshots() as change:
+                for branch in branches:
+                    change.remove_branch(branch)
+        if snapshots:
+            table.maintenance.expire_snapshots().by_ids(list(snapshots)).commit()
+    except (CommitFailedException, ValueError, *commits.UNKNOWN) as error:  # the second, where somebody else let one of them go
+        raise CommitConflictError(state.label, "somebody else committed first", got=type(error).__name__, hint="run it again.") from error
     after = table.refresh().metadata
     gone = {snapshot.snapshot_id for snapshot in before.snapshots} - {snapshot.snapshot_id for snapshot in after.snapshots}
-    # What is kept is looked at after the commit: a snapshot that somebody else made meanwhile keeps its files too.
-    kept = _manifests(table.io, after)
     lists = {snapshot.manifest_list for snapshot in before.snapshots if snapshot.snapshot_id in gone}
-    doomed = {path: manifest for path, manifest in _manifests(table.io, before, only=gone).items() if path not in kept}
-    files = _entries(table.io, doomed.values()) - _entries(table.io, kept.values()) if doomed else set[str]()
+    with scans.manifests_of(state):
+        # What is kept is looked at after the commit: a snapshot that somebody else made meanwhile keeps its files too.
+        kept = _manifests(table.io, after)
+        doomed = {path: manifest for path, manifest in _manifests(table.io, before, only=gone).items() if path not in kept}
+        files = _entries(table.io, doomed.values()) - _entries(table.io, kept.values()) if doomed else set[str]()
     return remove(table.io, [*files, *doomed, *lists])
 
 
@@ -51,13 +64,14 @@ def sweep(state: TableState, before: datetime, elsewhere: Collection[str]) -> in
     ``elsewhere`` are the locations of other tables: what lies in them isn't looked at.
     """
     table: Table = state.native
-    named = {_path(location) for location in _named(table)}
+    with scans.manifests_of(state):
+        named = {_path(location) for location in _named(table)}
     homes = [_path(location) for location in elsewhere]
     orphans = [
         location
         for folder in _folders(table)
         for location in _written_before(table.io, folder, before)
-        if _path(location) not in named and not any(_path(location).startswith(f"{home}/") for home in homes)
+        if _owner(_path(location)) not in named and not any(_path(location).startswith(f"{home}/") for home in homes)
     ]
     return remove(table.io, orphans)
 
@@ -142,6 +156,11 @@ def _filesystem(io: FileIO, folder: str) -> tuple[Any, str]:
     return None, path
 
 
+def _owner(path: str) -> str:
+    """The file that a file belongs to: Hadoop hides a checksum beside each one in a local folder, which stays and goes with it."""
+    return re.sub(r"/\.([^/]+)\.crc$", r"/\1", path)
+
+
 def _path(location: str) -> str:
-    """A location by which one file is one: Spark and pyiceberg write ``file:`` in several ways."""
-    return local_path(location).rstrip("/") if is_local(location) else location.rstrip("/")
+    """A location by which one file is one: Spark and pyiceberg write ``file:`` in several ways, and what is ``s3:`` to one is ``s3a:`` to another."""
+    return (local_path(location) if is_local(location) else location.partition("://")[2]).rstrip("/")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import uuid
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, GreaterThanOrEqual, LessThanOrEqual
@@ -15,7 +17,7 @@ from lakekit.engines.absent import half_there
 from lakekit.errors import LakekitError, TableError
 
 if TYPE_CHECKING:
-    from lakekit.engines.plan import Scan
+    from lakekit.engines.plan import Scan, TableState
 
 
 def select(scan: Scan) -> tuple[FileScanTask, ...]:
@@ -26,14 +28,25 @@ def select(scan: Scan) -> tuple[FileScanTask, ...]:
     """
     if scan.snapshot is None:
         return ()
-    try:
+    with manifests_of(scan.state):
         return _select(scan, scan.snapshot)
+
+
+@contextmanager
+def manifests_of(state: TableState) -> Generator[None]:
+    """Reading a table's manifests.
+
+    Raises:
+        TableError: One is missing or broken.
+    """
+    try:
+        yield
     except FileNotFoundError as error:
-        raise half_there(scan.state.label, type(error).__name__) from error
+        raise half_there(state.label, type(error).__name__) from error
     except (OSError, LakekitError):  # the first may pass, the second knows better
         raise
     except Exception as error:  # what is no manifest makes its reader fail in any way
-        raise half_there(scan.state.label, type(error).__name__) from error
+        raise half_there(state.label, type(error).__name__) from error
 
 
 def _select(scan: Scan, snapshot: int) -> tuple[FileScanTask, ...]:
