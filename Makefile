@@ -97,7 +97,7 @@ servers:
 	root_on_debian=; if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then root_on_debian=yes; fi; \
 	if [ "$$root_on_debian" ] && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then missing="$$missing postgresql"; fi; \
 	if [ "$$missing" ] && [ ! "$$root_on_debian" ]; then \
-	  echo "The tests on Spark, Kafka and MongoDB need a JDK (17 or 21) and Maven: install them, or run 'make test-fast'." >&2; exit 1; \
+	  echo "The tests on Spark, Kafka, MongoDB and a REST catalog need a JDK (17 or 21) and Maven: install them, or run 'make test-fast'." >&2; exit 1; \
 	fi; \
 	if [ "$$missing" ]; then \
 	  mkdir -p /etc/postgresql-common && touch /etc/postgresql-common/createcluster.conf; \

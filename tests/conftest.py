@@ -13,16 +13,25 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pyiceberg.catalog import Catalog
     from pymongo.database import Database
 
     from tests.servers.kafka import KafkaServer
     from tests.servers.postgres import PostgresServer
+    from tests.servers.rest import RestServer
+    from tests.servers.s3 import S3Server
     from tests.servers.spark import Server
 
 Engine = Literal["embedded", "spark", "connect"]
 
 HERE = Path(__file__).parent
-SERVER_FIXTURES = frozenset({"postgres", "database", "kafka", "mongo", "market"})
+SERVER_FIXTURES = frozenset(
+    {"postgres", "database", "kafka", "mongo", "market", "rest", "s3", "postgres_catalog", "rest_catalog", "s3_catalog"}
+)
+CATALOGS = ("postgres_catalog", "rest_catalog", "s3_catalog", "merge_on_read_catalog")
+"""The fixtures of catalogs on which the embedded engine runs the files below, too."""
+ON_EVERY_CATALOG = frozenset({"test_merge.py", "test_maintain.py"})
+"""What these test hangs on how a commit is made, and on where files are."""
 SAMPLES = {"spark": 10, "connect": 30}
 """Of so many contract tests, `make test` runs one on each kind of Spark session; `make test-all` runs all."""
 MINUTES_ON_SPARK = frozenset({"test_rerun.py", "test_half_created.py"})
@@ -55,13 +64,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Mark the tests that need a server or a Spark session, so that nobody has to remember it."""
     for item in items:
         fixtures = frozenset(getattr(item, "fixturenames", ()))
-        if fixtures & SERVER_FIXTURES or item.path.is_relative_to(HERE / "integration"):
-            item.add_marker("server")
         chosen = item.callspec.params.get("engine", "embedded") if hasattr(item, "callspec") else "embedded"
+        if (fixtures | {chosen}) & SERVER_FIXTURES or item.path.is_relative_to(HERE / "integration"):
+            item.add_marker("server")
         left_out = item.path.name in MINUTES_ON_SPARK or crc32(item.nodeid.encode()) % SAMPLES.get(chosen, 1)
-        if chosen != "embedded" and left_out:  # by its name: a new test leaves the sample as it is
+        if chosen in SAMPLES and left_out:  # by its name: a new test leaves the sample as it is
             item.add_marker("slow")
-        if item.path.is_relative_to(HERE / "integration" / "spark") or chosen != "embedded":
+        if item.path.is_relative_to(HERE / "integration" / "spark") or chosen in SAMPLES:
             item.add_marker("spark")
             # A classic session leaves the sockets that carried its results to the garbage collector (pyspark 4.1).
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
@@ -70,24 +79,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the contract once for each engine of ``--engine``, and whatever else asks for a lake on the embedded one."""
     if "engine" in metafunc.fixturenames:
-        contract = metafunc.definition.path.is_relative_to(HERE / "contract")
-        chosen = metafunc.config.getoption("--engine") if contract else None
-        metafunc.parametrize("engine", chosen or ["embedded"], indirect=True)
+        path = metafunc.definition.path
+        contract = path.is_relative_to(HERE / "contract")
+        chosen = (metafunc.config.getoption("--engine") if contract else None) or ["embedded"]
+        more = CATALOGS if contract and path.name in ON_EVERY_CATALOG and "embedded" in chosen else ()
+        metafunc.parametrize("engine", [*chosen, *more], indirect=True)
 
 
 @pytest.fixture
-def engine(request: pytest.FixtureRequest) -> Engine:
-    """The engine under test, chosen by ``--engine``."""
+def engine(request: pytest.FixtureRequest) -> str:
+    """The engine under test, chosen by ``--engine``; or the embedded one on the catalog of this name."""
     return request.param
 
 
 @pytest.fixture
-def lake(engine: Engine, request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+def lake(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """A new, empty lake on the engine under test."""
     import lakekit
 
     if engine == "embedded":
         return lakekit.connect(tmp_path / "lake")
+    if engine in CATALOGS:
+        return lakekit.connect(request.getfixturevalue(engine))
     server: Server = request.getfixturevalue("spark_server")
     spark, catalog = server.new_catalog("classic" if engine == "spark" else "connect", tmp_path / "lake")
     return lakekit.connect(spark, catalog=catalog)
@@ -118,6 +131,59 @@ def database(postgres: PostgresServer) -> Iterator[str]:
     from tests.servers.postgres import fresh_database
 
     yield from fresh_database(postgres)
+
+
+@pytest.fixture
+def postgres_catalog(database: str, tmp_path: Path) -> Iterator[Catalog]:
+    """A catalog in a new database of PostgreSQL; its tables are in a local folder."""
+    from tests.servers.catalogs import on_postgres
+
+    with on_postgres(database, tmp_path) as catalog:
+        yield catalog
+
+
+@pytest.fixture(scope="session")
+def rest() -> Iterator[RestServer]:
+    """An Iceberg REST catalog, one per test process. A test that kills one starts its own."""
+    from tests.servers.rest import RestServer
+
+    with RestServer() as server:
+        yield server
+
+
+@pytest.fixture
+def rest_catalog(rest: RestServer) -> Iterator[Catalog]:
+    """The server's catalog, empty."""
+    from tests.servers.rest import fresh_catalog
+
+    yield from fresh_catalog(rest)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """S3, one server per test process. A test that kills one starts its own."""
+    from tests.servers.s3 import S3Server
+
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3_catalog(s3: S3Server, tmp_path: Path) -> Iterator[Catalog]:
+    """A catalog in a file of SQLite; its tables are on S3."""
+    from tests.servers.catalogs import on_s3
+
+    with on_s3(s3, tmp_path) as catalog:
+        yield catalog
+
+
+@pytest.fixture
+def merge_on_read_catalog(tmp_path: Path) -> Iterator[Catalog]:
+    """A catalog in a local folder whose tables note the positions of rows that are gone, and write no file anew."""
+    from tests.servers.catalogs import of_merge_on_read
+
+    with of_merge_on_read(tmp_path) as catalog:
+        yield catalog
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from pyarrow.fs import FileSelector
 from pyiceberg.catalog import Catalog
-from pyiceberg.io.pyarrow import _dataframe_to_data_files
+from pyiceberg.io.pyarrow import PyArrowFileIO, _dataframe_to_data_files
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Operation, Summary
 from pyiceberg.table.update.snapshot import _OverwriteFiles
@@ -44,6 +45,13 @@ def made_elsewhere(lake: Any, name: str, rows: pa.Table, *, identifiers: tuple[s
             update.set_identifier_fields(*identifiers)
     if rows.num_rows:
         table.append(rows.cast(required))
+
+
+def listed(table: Table) -> set[str]:
+    """The locations of all files in a table's folders, wherever these are. What Hadoop hides beside them is left out."""
+    scheme, host, path = PyArrowFileIO.parse_location(table.location())
+    found = table.io.fs_by_scheme(scheme, host).get_file_info(FileSelector(path, recursive=True))
+    return {f"{scheme}://{file.path}" for file in found if file.is_file and not file.base_name.startswith(".")}
 
 
 def snapshots(lake: Any, name: str) -> int:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 import lakekit as lk
 from lakekit.errors import ConfigError
-from tests.contract.helpers import figures, foreign, frame, living, local, rows, snapshots
+from tests.contract.helpers import figures, foreign, frame, listed, living, local, rows, snapshots
 
 TABLE = "silver.things"
 
@@ -129,30 +129,37 @@ def test_tags_keep_their_snapshots(lake: Any) -> None:
 
 def test_files_of_expired_snapshots_are_removed_and_only_those(lake: Any) -> None:
     before = with_deletes(lake)
-    home = local(foreign(lake, TABLE).location())
     commit = maintained(lake)
-    left = {path.name for path in home.rglob("*") if path.is_file() and not path.name.startswith(".") and "metadata.json" not in path.name}
+    left = {location for location in listed(foreign(lake, TABLE)) if "metadata.json" not in location}
     table = foreign(lake, TABLE)
-    named = {Path(snapshot.manifest_list).name for snapshot in table.metadata.snapshots}
+    named = {snapshot.manifest_list for snapshot in table.metadata.snapshots}
     for snapshot in table.metadata.snapshots:
         for manifest in snapshot.manifests(table.io):
-            named |= {Path(manifest.manifest_path).name}
-            named |= {Path(entry.data_file.file_path).name for entry in manifest.fetch_manifest_entry(table.io)}
-    assert left == named
+            named |= {manifest.manifest_path}
+            named |= {entry.data_file.file_path for entry in manifest.fetch_manifest_entry(table.io)}
+    assert names(left) == names(named)
     assert commit.files_removed > 0
     assert living(lake, TABLE, "id", "word") == before
 
 
+def names(locations: set[str]) -> set[str]:
+    return {location.rpartition("/")[2] for location in locations}
+
+
 def test_what_crashed_writes_left_is_removed_once_it_is_old(lake: Any) -> None:
     in_small_files(lake, count=2)
-    folder = local(foreign(lake, TABLE).location()) / "data"
-    old, young = folder / "left-behind.parquet", folder / "under-way.parquet"
-    for path, age in ((old, timedelta(days=9)), (young, timedelta(hours=3))):
-        path.write_bytes(b"rows of a write that never reached the table")
-        instant = (datetime.now(UTC) - age).timestamp()
-        os.utime(path, (instant, instant))
-    maintained(lake)
-    assert (old.exists(), young.exists()) == (False, True)
+    table = foreign(lake, TABLE)
+    left = f"{table.location()}/data/left-behind.parquet"
+    with table.io.new_output(left).create() as file:
+        file.write(b"rows of a write that never reached the table")
+    for age, is_left in ((timedelta(hours=3), True), (timedelta(days=9), False)):
+        now = datetime.now(UTC)
+        if left.startswith("file:"):
+            os.utime(local(left), ((now - age).timestamp(),) * 2)
+        else:  # nobody can make an object older
+            now += age
+        maintained(lake, now=now)
+        assert table.io.new_input(left).exists() is is_left
     assert len(living(lake, TABLE, "id")) == 20
 
 
@@ -161,10 +168,10 @@ def test_a_sorted_table_stays_sorted(lake: Any) -> None:
     for number in (3, 1, 5, 0, 4, 2):
         merged(lake, f"run {number}", range(number, 60, 6), "a")
     maintained(lake)
-    (task,) = foreign(lake, TABLE).scan().plan_files()
-    import pyarrow.parquet as pq
-
-    assert pq.read_table(local(task.file.file_path), columns=["id"]).column("id").to_pylist() == list(range(60))
+    table = foreign(lake, TABLE)
+    (task,) = table.scan().plan_files()
+    with table.io.new_input(task.file.file_path).open() as file:
+        assert pq.read_table(file, columns=["id"]).column("id").to_pylist() == list(range(60))
 
 
 def test_partitions_are_compacted_each_for_itself(lake: Any) -> None:

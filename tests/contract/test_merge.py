@@ -346,6 +346,30 @@ def test_threads_that_merge_different_keys_at_once_lose_nothing(lake: Any) -> No
     assert living(lake, TABLE, "id", "name") == [(0, "by 5"), (2, "n2"), (3, "n3"), (4, "n4"), (5, "n5")]
 
 
+def test_two_threads_that_merge_the_same_new_keys_at_once_never_double_one(lake: Any) -> None:
+    barrier = threading.Barrier(2)
+    failures: list[BaseException] = []
+    turns = 4
+
+    def run(racer: int) -> None:
+        try:
+            for turn in range(turns):
+                rows = [{**person(number, f"by {racer}", turn), f"new_{turn // 2}": turn} for number in range(3 * (turn + 1))]
+                barrier.wait()  # the first turn makes the namespace and the table, each second one a column
+                put(lake, f"racer {racer}, turn {turn}", *rows)
+        except BaseException as error:  # noqa: BLE001 -- shown by the assertion
+            failures.append(error)
+            barrier.abort()
+
+    threads = [threading.Thread(target=run, args=(racer,)) for racer in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert sorted(stored(lake, TABLE, "id", "at")) == [(number, turns - 1) for number in range(3 * turns)]
+
+
 def test_a_merge_goes_on_after_a_foreign_rewrite_and_expired_snapshots(lake: Any) -> None:
     put(lake, "a", person(1, "Ada", 1), person(2, "Bo", 1))
     rewrite(lake, TABLE)

@@ -70,7 +70,7 @@ class Files:
     def _failed(self, path: str, error: BaseException) -> None:
         """A remote file could not be read. Any error but that it isn't there may pass: it is raised as it was."""
         if isinstance(error, FileNotFoundError) and path in self.labels:
-            error = scans.half_there(self.labels[path], error)
+            error = half_there(self.labels[path], type(error).__name__)
         self.keep(error)
 
     def query(self, state: TableState, tasks: Sequence[FileScanTask], *, places: bool = False) -> str:
