@@ -1,4 +1,7 @@
-"""Position deletes mean the same to everybody: to lakekit, to pyiceberg, to Spark and to DuckDB, whoever wrote them."""
+"""Position deletes mean the same to everybody: to lakekit, to pyiceberg, to Spark and to DuckDB, whoever wrote them.
+
+DuckDB's iceberg extension, and a DuckDB that it fits, come by pip, once: see ``tests/servers/duckdb_iceberg.py``.
+"""
 
 from __future__ import annotations
 
