@@ -463,3 +463,27 @@ def test_snapshot_properties_stand_in_every_snapshot(tmp_path: Any) -> None:
     assert foreign(lake, TABLE).current_snapshot().summary.additional_properties["airflow.run_id"] == "r1"
     with pytest.raises(ConfigError, match="snapshot_properties"):
         lk.connect(tmp_path, snapshot_properties={"lakekit.bookmark": "{}"})
+
+
+def test_a_field_inside_of_a_struct_is_a_key(lake: Any) -> None:
+    def customer(number: int | None, zip_code: str, at: int) -> dict[str, Any]:
+        return {"customer": {"id": number, "zip": zip_code}, "at": at}
+
+    put(lake, "a", customer(1, "a", 1), customer(2, "a", 1), key="customer.id")
+    commit = put(
+        lake,
+        "b",
+        customer(1, "b", 2),
+        customer(2, "a", 1),
+        customer(3, "a", 2),
+        customer(3, "b", 3),
+        customer(None, "a", 1),
+        key="customer.id",
+    )
+    counted = (commit.inserted, commit.updated, commit.unchanged, commit.duplicates, commit.rejected)
+    assert counted == (1, 1, 1, 1, 1)
+    assert [row["zip"] for (row,) in living(lake, TABLE, "customer")] == ["b", "a", "b"]
+    with pytest.raises(SchemaError, match="no such column"):
+        put(lake, "c", customer(1, "c", 3), key="customer.number")
+    with pytest.raises(ConfigError, match="whole columns"):
+        put(lake, "d", customer(1, "c", 3), key="customer.id", deletes=lk.Deletes("hard"))

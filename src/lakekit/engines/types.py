@@ -190,3 +190,28 @@ def ident(name: str) -> str:
     """
     escaped = name.replace("`", "``")
     return f"`{escaped}`"
+
+
+def dotted(name: str, schema: pa.Schema) -> str:
+    """A column in lakekit's SQL, or a field inside of a struct column, which dots lead to. A column of that very name comes first.
+
+    >>> import pyarrow as pa
+    >>> schema = pa.schema([("id", pa.int64()), ("home", pa.struct([("zip", pa.string())]))])
+    >>> dotted("id", schema), dotted("home.zip", schema), dotted("nowhere", schema)
+    ('`id`', '`home`.`zip`', '`nowhere`')
+    """
+    return ".".join(map(ident, dotted_parts(name, schema)))
+
+
+def dotted_parts(name: str, schema: pa.Schema) -> tuple[str, ...]:
+    """The names that lead to a column, or to a field inside of one; the name itself where there is neither."""
+    import pyarrow as pa
+
+    if name not in schema.names:
+        first, *rest = name.split(".")
+        kind = schema.field(first).type if first in schema.names else None
+        for part in rest:
+            kind = kind.field(part).type if kind is not None and pa.types.is_struct(kind) and kind.get_field_index(part) >= 0 else None
+        if rest and kind is not None:
+            return (first, *rest)
+    return (name,)

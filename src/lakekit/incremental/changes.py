@@ -19,7 +19,7 @@ import attrs
 from lakekit import columns as system
 from lakekit.bookmark import WRITE_ID, Position
 from lakekit.engines.plan import Node, Query, Scan, Snapshot, TableState
-from lakekit.engines.types import ident, sql_type
+from lakekit.engines.types import dotted, ident, sql_type
 from lakekit.errors import BookmarkLostError
 from lakekit.incremental import contract
 from lakekit.names import companion
@@ -126,7 +126,7 @@ def _difference(state: TableState, head: int, base: int, between: Sequence[Snaps
     if not key:
         log.warning("%s: has no key that lakekit knows, so rows that others removed can't be passed on as deletes", state.label)
         return as_changes(state, changed)
-    same = " AND ".join(f"n.{ident(column)} <=> g.{ident(column)}" for column in key)
+    same = " AND ".join(f"n.{dotted(column, state.schema)} <=> g.{dotted(column, state.schema)}" for column in key)
     kept = [name for name in changes_columns(state) if name != system.OPERATION]
     vanished = Query(
         f"SELECT {', '.join(f'g.{ident(name)}' for name in kept)}, '{system.DELETE}' AS `{system.OPERATION}` "

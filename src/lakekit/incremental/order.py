@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lakekit import columns as system
 from lakekit.engines.functions import family
-from lakekit.engines.types import ident, sql_type
+from lakekit.engines.types import dotted, ident, sql_type
 from lakekit.errors import ConfigError
 from lakekit.incremental import rejects
 from lakekit.incremental.target import require_columns
@@ -35,7 +35,7 @@ def nth(schema: pa.Schema, keys: Sequence[str], order: Sequence[str]) -> str:
     if system.OPERATION in schema.names:
         last.append(f"CASE WHEN {ident(system.OPERATION)} = '{system.DELETE}' THEN 1 ELSE 0 END DESC")
     last.append(f"{digest(schema)} DESC")
-    return f"row_number() OVER (PARTITION BY {', '.join(ident(name) for name in keys)} ORDER BY {', '.join(last)})"
+    return f"row_number() OVER (PARTITION BY {', '.join(dotted(name, schema) for name in keys)} ORDER BY {', '.join(last)})"
 
 
 def digest(fields: Iterable[pa.Field[Any]], *, prefix: str = "") -> str:

@@ -16,7 +16,7 @@ from lakekit import columns as system
 from lakekit.batch import Batch, Side
 from lakekit.bookmark import Bookmark, Position, Span, Stored
 from lakekit.engines.plan import Frame, Node, Query, Scan, TableState
-from lakekit.engines.types import ident
+from lakekit.engines.types import dotted, ident
 from lakekit.errors import BookmarkLostError, CommitConflictError, ConfigError
 from lakekit.incremental import changes
 from lakekit.incremental.equal import same
@@ -113,7 +113,7 @@ def recompute(session: Session, state: TableState, batch: Batch, bookmark: Bookm
         if found is not None:
             inputs[f"changed_{index}"] = session.stage(found)
         conditions.append("true" if found is None else f"EXISTS (SELECT 1 FROM changed_{index} d WHERE {side.match})")
-    taken = " AND ".join(f"busy.{ident(name)} <=> r.{ident(name)}" for name in key)
+    taken = " AND ".join(f"busy.{dotted(name, state.schema)} <=> r.{dotted(name, state.schema)}" for name in key)
     takes = list(dict.fromkeys(name for side in batch.sides for name in side.takes if name in names))
     old = {name: f"_old_{index}" for index, name in enumerate(takes)}
     kept = ", ".join(["r.*", *(f"r.{ident(name)} AS {ident(was)}" for name, was in old.items())])

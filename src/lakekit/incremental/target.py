@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lakekit import columns as system
 from lakekit.engines import sql
 from lakekit.engines.plan import TableState
-from lakekit.engines.types import arrow_type, ident, sql_type
+from lakekit.engines.types import arrow_type, dotted_parts, ident, sql_type
 from lakekit.errors import ConfigError, SchemaError
 from lakekit.evolution.fit import fit, require_policy
 from lakekit.incremental import contract
@@ -110,6 +110,15 @@ def ensure(
 def _adopt(lake: Lake, state: TableState, properties: Mapping[str, str]) -> None:
     """Note the contract on a table that was made by create_table() or by another tool."""
     lake.engine.set_properties(state, properties, expect={contract.FORMAT: None})
+
+
+def require_fields(schema: pa.Schema, wanted: Sequence[str], *, place: str) -> None:
+    """Raise where a named column, or field inside of a struct column, is missing.
+
+    Raises:
+        SchemaError: It is missing; the text says what there is.
+    """
+    require_columns(schema.names, [dotted_parts(name, schema)[0] for name in wanted], place=place)
 
 
 def require_columns(names: Sequence[str], wanted: Sequence[str], *, place: str) -> None:

@@ -12,7 +12,7 @@ from lakekit.commit import Commit
 from lakekit.deletes import Deletes
 from lakekit.engines.plan import Frame, Node, Query, Scan, TableState, WriteMode
 from lakekit.engines.protocol import count
-from lakekit.engines.types import ident
+from lakekit.engines.types import dotted, ident
 from lakekit.errors import ContractError
 from lakekit.incremental import rejects
 from lakekit.incremental.equal import same
@@ -83,16 +83,16 @@ class Work:
 
 def reduce(session: Session, batch: Batch, into: Identifier, spec: Spec) -> Work:
     """Reduce to the last row of each key; NULL keys are rejected."""
-    missing = " OR ".join(f"{ident(name)} IS NULL" for name in spec.key) if spec.null_keys == "reject" else "false"
-    keys = ", ".join(map(ident, spec.key))
+    keys = [dotted(name, batch.schema) for name in spec.key]
+    missing = " OR ".join(f"{key} IS NULL" for key in keys) if spec.null_keys == "reject" else "false"
     for item in batch.rejects:
         session.stage(item.shared)
     rows = session.stage(batch.node)
     least = ", ".join(
-        f"min({ident(name)}) AS `min_{index}`, max({ident(name)}) AS `max_{index}`, count({ident(name)}) AS `values_{index}`"
-        for index, name in enumerate(spec.key)
+        f"min(k{index}) AS `min_{index}`, max(k{index}) AS `max_{index}`, count(k{index}) AS `values_{index}`" for index in range(len(keys))
     )
-    by_key = f"SELECT {keys}, count(*) AS _of FROM batch WHERE NOT ({missing}) GROUP BY {keys}"
+    named = ", ".join(f"{key} AS k{index}" for index, key in enumerate(keys))
+    by_key = f"SELECT {named}, count(*) AS _of FROM batch WHERE NOT ({missing}) GROUP BY {', '.join(keys)}"
     figures = f"count(*) AS n, coalesce(sum(_of), 0) AS read, (SELECT count(*) FROM batch) AS total, {least}"
     found = session.one(Query(f"SELECT {figures} FROM ({by_key})", {"batch": rows}))
     read, size = int(found["read"]), int(found["n"])
@@ -140,7 +140,8 @@ def _kind_of_delete(names: Sequence[str], spec: Spec) -> str:
 
 def _says(names: Sequence[str], spec: Spec) -> list[str]:
     """The columns of a row that say what it is, other than which and when."""
-    return [name for name in names if not system.is_system(name) and name not in spec.key and name not in spec.order]
+    which = {*spec.key, *(name.partition(".")[0] for name in spec.key)}
+    return [name for name in names if not system.is_system(name) and name not in which and name not in spec.order]
 
 
 @attrs.frozen(eq=False)
@@ -187,7 +188,7 @@ def _compared(
     """The rows as they would be written, each with its class, and how many there are of each."""
     incoming = work.schema.names
     stored = [name for name in state.schema.names if name != system.OPERATION]
-    on = " AND ".join(f"s.{ident(name)} <=> t.{ident(name)}" for name in spec.key)
+    on = " AND ".join(f"s.{dotted(name, work.schema)} <=> t.{dotted(name, state.schema)}" for name in spec.key)
     inputs: dict[str, Node] = {"incoming": work.rows, "stored": Scan(state, state.head, bounds=work.bounds, places=True)}
     buried = ""
     if dead is not None:

@@ -15,7 +15,7 @@ from lakekit.commit import Commit
 from lakekit.engines import sql
 from lakekit.engines.plan import Frame, Node, Query, Scan, TableState
 from lakekit.engines.protocol import count
-from lakekit.engines.types import ident
+from lakekit.engines.types import dotted, ident
 from lakekit.errors import ConfigError, ContractError
 from lakekit.incremental import cas, changes, contract, rejects, target
 from lakekit.incremental.read import consume
@@ -90,7 +90,7 @@ def _touched(state: TableState, changed: Node, groups: Mapping[str, str], start:
     inputs: dict[str, Node] = {"changed": changed}
     if start is not None and start.values["snapshot"] != state.head:
         inputs["old"] = Scan(state, start.values["snapshot"], minus=state.head)
-        same = " AND ".join(f"old.{ident(name)} <=> c.{ident(name)}" for name in contract.key(state))
+        same = " AND ".join(f"old.{dotted(name, state.schema)} <=> c.{dotted(name, state.schema)}" for name in contract.key(state))
         parts.append(f"SELECT {select} FROM old" + (f" LEFT SEMI JOIN changed c ON {same}" if same else ""))
     return Query(f"SELECT DISTINCT * FROM ({' UNION ALL '.join(parts)})", inputs)
 

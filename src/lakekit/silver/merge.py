@@ -57,7 +57,7 @@ def merge(
 
     Args:
         batch: The rows.
-        key: One row of the *table*. Default: the identifier fields of the Iceberg table.
+        key: One row of the *table*: columns, or fields of struct columns (``"customer.id"``). Default: the identifier fields of the Iceberg table.
         into: The table. Default: the one ``read_new(into=)`` named. Made if missing.
         order_by: What makes a row later. Default: ``_source_timestamp``, the position in the source, ``_ingestion_timestamp``.
         delete_when: An SQL condition for deletes. Default: ``_operation = 'delete'``.
@@ -97,7 +97,7 @@ def merge(
     keys = as_columns(key, place="merge(key=)") if key is not None else _own_key(found, into_)
     batch = target.settle(batch, into_)
     names = batch.columns
-    target.require_columns(names, keys, place="merge(key=)")
+    target.require_fields(batch.schema, keys, place="merge(key=)")
     _require_one_of("when_matched", when_matched, WhenMatched)
     _require_one_of("when_not_matched", when_not_matched, WhenNotMatched)
     _require_one_of("duplicates", duplicates, Duplicates)
@@ -106,6 +106,8 @@ def merge(
         _require_one_of("write_mode", write_mode, WriteMode)
     if deletes.mode not in ("soft", "hard", "ignore"):
         raise ConfigError("merge(deletes=)", "expected 'soft', 'hard' or 'ignore'", got=repr(deletes.mode))
+    if deletes.mode == "hard" and not set(keys) <= set(names):
+        raise ConfigError("merge(deletes=)", "hard deletes need a key of whole columns", got=", ".join(keys), hint="use soft deletes.")
     if batch.key and not set(batch.key) <= set(keys):
         log.warning(
             "merge into %s: the key lacks %s of the upstream's key; rows of the upstream fold into one",

@@ -17,6 +17,7 @@ from lakekit.engines.embedded.files import PLACES
 from lakekit.engines.embedded.words import quote
 from lakekit.engines.embedded.writer import FileWriter
 from lakekit.engines.plan import Node, Scan, TableState
+from lakekit.engines.types import dotted_parts
 from lakekit.errors import LakekitError
 
 if TYPE_CHECKING:
@@ -83,9 +84,10 @@ def _is_anew(file: NumberedFile, touched: int, mode: str) -> bool:
 
 def _located(session: DuckSession, state: TableState, changes: Node, on: tuple[str, ...]) -> str:
     """A relation of the changes that find stored rows, with those's places. Only the ``on`` columns of the files are read."""
-    wanted, bounds = _wanted(session, changes, on)
+    wanted, bounds = _wanted(session, state, changes, on)
     hits = session.name()
-    same = " AND ".join(f"d.{quote(column)} IS NOT DISTINCT FROM c.{quote(column)}" for column in on)
+    paths = [_path(column, state) for column in on]
+    same = " AND ".join(f"d.{path} IS NOT DISTINCT FROM c.{path}" for path in paths)
     candidates = scans.select(Scan(state, state.head if wanted else None, bounds=bounds))
     session.execute(
         f"CREATE TABLE {hits} AS SELECT d._file, d._pos, c.* "
@@ -103,11 +105,15 @@ def _located(session: DuckSession, state: TableState, changes: Node, on: tuple[s
     return hits
 
 
-def _wanted(session: DuckSession, changes: Node, on: tuple[str, ...]) -> tuple[int, dict[str, tuple[object, object]]]:
+def _path(column: str, state: TableState) -> str:
+    return ".".join(map(quote, dotted_parts(column, state.schema)))
+
+
+def _wanted(session: DuckSession, state: TableState, changes: Node, on: tuple[str, ...]) -> tuple[int, dict[str, tuple[object, object]]]:
     """How many rows are to be found, and the least and greatest value among them of each ``on`` column that has no NULL there."""
     figures = "".join(
-        f", min({quote(c)}) AS least_{index}, max({quote(c)}) AS most_{index}, count({quote(c)}) AS values_{index}"
-        for index, c in enumerate(on)
+        f", min({path}) AS least_{index}, max({path}) AS most_{index}, count({path}) AS values_{index}"
+        for index, path in enumerate(_path(column, state) for column in on)
     )
     ((rows, *row),) = session.fetch(f"SELECT count(*) AS rows{figures} FROM {session.relation(changes)} WHERE _change <> 'insert'")
     found = {column: row[3 * index : 3 * index + 3] for index, column in enumerate(on)}

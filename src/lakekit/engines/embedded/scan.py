@@ -89,7 +89,7 @@ def sequences(table: Table, snapshot: int) -> dict[str, int]:
 
 def _bounds(scan: Scan, table: Table) -> BooleanExpression:
     condition: BooleanExpression = AlwaysTrue()
-    names = {field.name for field in table.schema().fields}
+    names = set(table.schema().column_names)  # those inside of structs too
     for column, (least, greatest) in scan.bounds.items():
         low, high = _literal(least), _literal(greatest)
         if column in names and low is not None:

@@ -19,7 +19,7 @@ from lakekit.engines.plan import Frame, TableState
 from lakekit.engines.protocol import BookmarkWriter, Landed
 from lakekit.engines.spark import dialect, failures, settings
 from lakekit.engines.spark.jars import EXTENSIONS
-from lakekit.engines.types import ident
+from lakekit.engines.types import dotted, ident
 from lakekit.errors import CommitConflictError, ConfigError
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class PreparedRows:
 
     def _merge(self, path: str) -> str:
         names = [name for name in self.state.schema.names if name in self.frame.schema.names]
-        same = " AND ".join(f"t.{ident(name)} <=> s.{ident(name)}" for name in self.on)
+        same = " AND ".join(f"t.{dotted(name, self.state.schema)} <=> s.{dotted(name, self.state.schema)}" for name in self.on)
         changed = ", ".join(f"t.{ident(name)} = s.{ident(name)}" for name in names)
         listed, values = ", ".join(map(ident, names)), ", ".join(f"s.{ident(name)}" for name in names)
         # A new row never replaces a stored one, whatever their keys: groups are written by removing all rows and adding all.
