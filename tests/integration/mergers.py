@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
 import lakekit as lk
 from lakekit.errors import CommitConflictError
+from tests.integration import faults
 
 TABLE: Final = "silver.contested"
 KEYS: Final = 400
@@ -44,3 +47,21 @@ def maintain_often(folder: Path, done: Any) -> int:
     while not done.wait(0.2):
         compactions += lk.maintain(lake, TABLE, older_than=timedelta(0)).files > 0
     return compactions
+
+
+def merge_and_maintain(folder: Path) -> None:
+    """Merges of every kind, each after the other, and the clearing up after them."""
+    lake = lk.connect(folder)
+    for turn, mode in enumerate(("copy-on-write", "merge-on-read", "merge-on-read", "copy-on-write", "merge-on-read")):
+        batch = lk.from_frame(lake, rows(0, turn), run_id=f"turn {turn}")
+        lk.merge(batch, into=TABLE, key="id", order_by="at", write_mode=mode)
+    gone = [{"id": key, "at": 1_000, "by": None, "_operation": "delete"} for key in range(0, KEYS, 3)]
+    lk.merge(lk.from_frame(lake, gone, run_id="deletes"), into=TABLE, key="id", order_by="at", deletes=lk.Deletes("hard"))
+    lk.maintain(lake, TABLE, older_than=timedelta(0))
+
+
+def merge_and_maintain_and_die(folder: Path, known: Collection[str], tell: Connection) -> None:
+    """The same, but this process dies at the first point of a write that is not known."""
+    lk.connect(folder)
+    faults.die_at_first_unknown(known, folder, tell.send)
+    merge_and_maintain(folder)

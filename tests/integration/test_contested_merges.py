@@ -11,8 +11,8 @@ import pytest
 
 import lakekit as lk
 from tests.contract.helpers import foreign
-from tests.integration import mergers
-from tests.integration.processes import Running, context
+from tests.integration import faults, mergers
+from tests.integration.processes import DiedError, Running, context
 
 WORKERS = 4
 
@@ -21,6 +21,31 @@ def expected(turns: int) -> dict[int, str]:
     """What is said of each key last."""
     said = [row for worker in range(WORKERS) for turn in range(turns) for row in mergers.rows(worker, turn)]
     return {row["id"]: row["by"] for row in sorted(said, key=lambda row: row["at"])}
+
+
+def test_killed_at_every_point_of_every_write_the_table_ends_the_same(tmp_path: Path) -> None:
+    calm, killed = tmp_path / "calm", tmp_path / "killed"
+    Running(mergers.merge_and_maintain, calm).result()
+    points: list[str] = []
+    while (point := death(killed, points)) is not None:
+        points.append(point)
+    assert {point.partition(": ")[2] for point in points} == faults.POINTS
+    assert rows_of(killed) == rows_of(calm)
+
+
+def death(folder: Path, known: list[str]) -> str | None:
+    """Where a run died that dies at the first point that is not known. None: it reached its end."""
+    told, tell = context.Pipe(duplex=False)
+    try:
+        Running(mergers.merge_and_maintain_and_die, folder, known, tell).result()
+    except DiedError:
+        return str(told.recv())
+    return None
+
+
+def rows_of(folder: Path) -> list[tuple[int, str]]:
+    found = lk.read(lk.connect(folder), mergers.TABLE).to_arrow().to_pylist()
+    return sorted((row["id"], row["by"]) for row in found)
 
 
 @pytest.mark.parametrize(
