@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import attrs
@@ -64,9 +64,7 @@ class Lake:
         return [names.text(found) for found in self.engine.tables()]
 
 
-def _engine(
-    target: object, catalog: str | None, *, create_namespaces: bool, memory_limit: str, spill_directory: str | Path | None
-) -> tuple[Engine, str]:
+def _engine(target: object, catalog: str | None, *, create_namespaces: bool, **settings: Any) -> tuple[Engine, str]:
     """The engine that works on a target, and the name of its catalog."""
     if type(target).__module__.startswith("pyspark."):
         from lakekit.engines.spark.tables import SparkEngine
@@ -77,11 +75,11 @@ def _engine(
     from lakekit.engines.embedded.catalog import EmbeddedEngine
     from lakekit.engines.embedded.session import Settings
 
-    settings = Settings(memory_limit=memory_limit, spill_directory=None if spill_directory is None else str(spill_directory))
+    chosen = Settings(**settings)
     if isinstance(target, str | Path):
-        embedded = EmbeddedEngine.at(Path(target), settings=settings, create_namespaces=create_namespaces)
+        embedded = EmbeddedEngine.at(Path(target), settings=chosen, create_namespaces=create_namespaces)
     elif EmbeddedEngine.takes(target):
-        embedded = EmbeddedEngine(target, settings=settings, create_namespaces=create_namespaces)
+        embedded = EmbeddedEngine(target, settings=chosen, create_namespaces=create_namespaces)
     else:
         raise ConfigError(
             "connect()",
@@ -114,6 +112,7 @@ def connect(
     memory_limit: str = "2GB",
     spill_directory: str | Path | None = None,
     snapshot_properties: Mapping[str, str] | None = None,
+    progress: bool | None = None,
 ) -> Lake:
     """Open a lake: a folder, any pyiceberg catalog, or a catalog of a Spark session.
 
@@ -127,6 +126,7 @@ def connect(
         create_namespaces: Whether a write makes a missing namespace.
         memory_limit: What DuckDB may hold in memory before it spills to disk. Not for Spark.
         spill_directory: Where it spills. Not for Spark. Default: the system's temporary folder.
+        progress: Whether long work shows a bar. Default: in a terminal or a notebook. Spark shows its own.
         snapshot_properties: What else stands in the summary of each snapshot that is written: ``{"airflow.run_id": "…"}``.
 
     Raises:
@@ -144,7 +144,10 @@ def connect(
         raise ConfigError(
             "connect(time_zone=)", "unknown time zone", got=repr(time_zone), hint="write an IANA name like 'Europe/Berlin'."
         ) from None
-    engine, own = _engine(target, catalog, create_namespaces=create_namespaces, memory_limit=memory_limit, spill_directory=spill_directory)
+    spill = None if spill_directory is None else str(spill_directory)
+    engine, own = _engine(
+        target, catalog, create_namespaces=create_namespaces, memory_limit=memory_limit, spill_directory=spill, progress=progress
+    )
     engine.snapshot_properties = _properties(snapshot_properties or {})
     known = {own, *(alias for alias, name in (aliases or {}).items() if name == own)}
     if unknown := sorted(alias for alias, name in (aliases or {}).items() if name != own):

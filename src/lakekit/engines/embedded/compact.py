@@ -19,6 +19,7 @@ from lakekit.engines.embedded.merge import order
 from lakekit.engines.embedded.writer import FileWriter, require_writable, target_size
 from lakekit.engines.plan import Scan, TableState
 from lakekit.errors import CommitConflictError, TableError
+from lakekit.progress import steps
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -54,7 +55,7 @@ def compact(engine: EmbeddedEngine, state: TableState, bookmark: Callable[[Table
         return []
     require_writable(state)
     landed: list[Landed] = []
-    for portion in found:
+    for portion in steps(f"{state.label}: portions compacted", found, total=len(found), show=engine.settings.progress):
         with engine.session() as session:
             prepared = _rewritten(session, state, portion)
         done = _land(engine, state, portion, prepared, bookmark)

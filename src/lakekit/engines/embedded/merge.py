@@ -19,6 +19,7 @@ from lakekit.engines.embedded.writer import FileWriter
 from lakekit.engines.plan import Node, Scan, TableState
 from lakekit.engines.types import dotted_parts
 from lakekit.errors import LakekitError
+from lakekit.progress import steps
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
@@ -135,7 +136,8 @@ def _rewrite(session: DuckSession, state: TableState, writer: FileWriter, hits: 
             f"CREATE TABLE {mine} AS SELECT * FROM {hits} WHERE _change <> 'insert' AND _file IN ({_list(numbers)}) ORDER BY _file"
         )
         hits = mine
-    for number in numbers:
+    shown = session.settings.progress
+    for number in steps(f"{state.label}: files written anew", numbers, total=len(numbers), show=shown):
         source = session.files.query(state, [session.files.numbered[number].task], places=True)
         rows = (
             f"SELECT {merged} FROM ({source}) d LEFT JOIN (SELECT * FROM {hits} WHERE _file = {number} AND _change <> 'insert') h "
@@ -165,7 +167,9 @@ def _note(session: DuckSession, state: TableState, hits: str, numbers: list[int]
     written: list[DataFile] = []
     try:
         rows = session.query_rows(f"SELECT n, p FROM ({' UNION ALL '.join(places)}) ORDER BY n, p")
-        for number, parts in itertools.groupby(_runs(rows), key=lambda part: part[0]):
+        found = itertools.groupby(_runs(rows), key=lambda part: part[0])
+        shown = session.settings.progress
+        for number, parts in steps(f"{state.label}: files with deleted rows", found, total=len(numbers), show=shown):
             written.append(deletes.write(state.native, tasks[number], (positions for _, positions in parts)))
     except BaseException:
         for file in written:

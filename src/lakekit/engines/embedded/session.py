@@ -43,17 +43,19 @@ _ERRORS: dict[str, type[duckdb.Error]] = {
 
 @attrs.frozen
 class Settings:
-    """What a user may set about the embedded engine's memory.
+    """What a user may set about the embedded engine.
 
     Attributes:
         memory_limit: What DuckDB may hold in memory before it spills, in its words: ``"2GB"``.
         spill_directory: Where it spills. None: the system's temporary folder.
         threads: How many threads it uses. None: one for each core.
+        progress: Whether long work shows a bar. None: in a terminal or a notebook.
     """
 
     memory_limit: str = "2GB"
     spill_directory: str | None = None
     threads: int | None = None
+    progress: bool | None = None
 
 
 class DuckSession:
@@ -62,6 +64,7 @@ class DuckSession:
     places: Sequence[str] = PLACES
 
     def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self._spill = tempfile.TemporaryDirectory(prefix="lakekit-", dir=settings.spill_directory, ignore_cleanup_errors=True)
         config: dict[str, Any] = {"memory_limit": settings.memory_limit, "temp_directory": self._spill.name}
         if settings.threads is not None:
