@@ -164,9 +164,10 @@ def test_a_hard_delete_written_twice_is_one(lake: Any) -> None:
     hard = lk.Deletes("hard")
     put(lake, "a", person(1, "Ada", 1), deletes=hard)
     put(lake, "b", gone(1, 5), deletes=hard)
-    put(lake, "c", gone(1, 5), deletes=hard)
+    again = put(lake, "c", gone(1, 5), gone(2, 5), deletes=hard)
+    assert (again.deleted, again.removed, again.unchanged) == (1, 0, 1)
     assert stored(lake, TABLE, "id") == []
-    assert stored(lake, "silver.people__deleted", "id") == [(1,)]
+    assert stored(lake, "silver.people__deleted", "id") == [(1,), (2,)]
 
 
 def test_deletes_that_are_ignored_change_nothing(lake: Any) -> None:

@@ -58,7 +58,7 @@ class Oracle:
             return "late"
         old = self.rows.get(key)
         if old is None and gone and self.hard:
-            return "buried"
+            return "buried" if grave is None or age(row) > age(grave) else "unchanged"
         told = {name: value for name, value in row.items() if name != "_operation"}
         if gone and all(value is None for name, value in told.items() if name not in (*self.key, "at")):
             told = {name: told[name] for name in (*self.key, "at")}  # a delete by the key alone: the rest stays as it was

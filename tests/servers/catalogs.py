@@ -29,5 +29,5 @@ def of_merge_on_read(folder: Path) -> SqlCatalog:
 
 
 class _MergeOnRead(SqlCatalog):
-    def create_table(self, *arguments: Any, properties: dict[str, str], **named: Any) -> Table:
-        return super().create_table(*arguments, properties={"write.merge.mode": "merge-on-read", **properties}, **named)
+    def create_table(self, *arguments: Any, properties: dict[str, str] | None = None, **named: Any) -> Table:
+        return super().create_table(*arguments, properties={"write.merge.mode": "merge-on-read", **(properties or {})}, **named)

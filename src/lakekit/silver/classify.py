@@ -238,7 +238,9 @@ def _class(given: pa.Schema, held: pa.Schema, spec: Spec, *, buried: bool, ties:
     age = newer(order, "s", "t")
     cases = ["WHEN s._is_delete THEN 'unchanged'"] if spec.deletes.mode == "ignore" else []
     if buried:
-        cases.append(f"WHEN NOT s._is_delete AND d._write_id IS NOT NULL AND {newer(spec.order, 's', 'd')} <= 0 THEN 'late'")
+        known = f"d._write_id IS NOT NULL AND {newer(spec.order, 's', 'd')} <= 0"
+        cases.append(f"WHEN NOT s._is_delete AND {known} THEN 'late'")
+        cases.append(f"WHEN s._is_delete AND t._there IS NULL AND {known} THEN 'unchanged'")
     cases += ["WHEN t._there IS NOT NULL THEN 'unchanged'"] if spec.when_matched == "ignore" else []
     cases += ["WHEN t._there IS NULL THEN 'unchanged'"] if spec.when_not_matched == "ignore" else []
     cases += [

@@ -199,32 +199,32 @@ def _plan(
 
 
 def _note_deleted(lake: Lake, session: Session, into: Identifier, work: Work, spec: Spec, *, dry_run: bool) -> Node | None:
-    """Note the keys of hard deletes in ``<table>__deleted``, before the rows go, so that a late upsert stays dead."""
+    """Note the keys of hard deletes in ``<table>__deleted``, before the rows go, so that a late upsert stays dead. Gives what stood there before."""
     import pyarrow as pa
 
     table = companion(into, "deleted")
     noted = [*spec.key, *(name for name in spec.order if name not in spec.key)]
     deleted = session.stage(
         Query(
-            f"SELECT {', '.join(map(ident, noted))}, false AS _is_delete, false AS _is_bare FROM staged WHERE _is_delete",
+            f"SELECT {', '.join(map(ident, noted))}, false AS _is_delete, false AS _is_bare FROM staged "
+            f"WHERE _is_delete AND {'true' if spec.when_matched == 'update' else 'false'}",
             {"staged": work.rows},
         )
     )
     size = count(session, deleted)
     known = lake.find(table)
-    if dry_run or (known is None and not size):
-        return None if known is None else Scan(known, known.head)
+    before = None if known is None else Scan(known, known.head)
+    if dry_run or not size:
+        return before
     schema = pa.schema([work.schema.field(name) for name in noted])
     full = pa.schema([*schema, pa.field(system.WRITE_ID, pa.int64())])
     state, _ = target.ensure(lake, table, full, layer="deleted", key=spec.key, on_change="evolve", place="merge")
-    if size:
-        inner = attrs.evolve(work, rows=deleted, schema=deleted.schema, size=size, figures=Commit(table=state.label, read=size))
-        alone = attrs.evolve(spec, deletes=Deletes("soft"))
+    inner = attrs.evolve(work, rows=deleted, schema=deleted.schema, size=size, figures=Commit(table=state.label, read=size))
+    alone = attrs.evolve(spec, deletes=Deletes("soft"), when_not_matched="insert")
 
-        def plan(state: TableState, write_id: int) -> cas.Planned:
-            found = classify(session, state, inner, alone, write_id, dead=None)
-            return cas.Planned(found.figures, (lambda: session.merge(state, found.changes, on=spec.key)) if found.size else None)
+    def plan(state: TableState, write_id: int) -> cas.Planned:
+        found = classify(session, state, inner, alone, write_id, dead=None)
+        return cas.Planned(found.figures, (lambda: session.merge(state, found.changes, on=spec.key)) if found.size else None)
 
-        cas.write(lake.engine, table, state, Bookmark(), plan)
-        state = lake.engine.load(table)
-    return Scan(state, state.head)
+    cas.write(lake.engine, table, state, Bookmark(), plan)
+    return before
