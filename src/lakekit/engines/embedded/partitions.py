@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.partitioning import PartitionKey
+from pyiceberg.transforms import TruncateTransform
 from pyiceberg.typedef import Record
 
 if TYPE_CHECKING:
     from pyiceberg.partitioning import PartitionField
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table
+
+BITS: Final = {"int": 32, "long": 64}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,10 +52,19 @@ def split(table: Table, rows: pa.Table) -> Iterator[tuple[PartitionKey, pa.Table
 def _transformed(field: PartitionField, schema: Schema, rows: pa.Table) -> tuple[list[Any], pa.Array[Any]]:
     """The values that a partition field takes, and which of them each row has."""
     encoded: Any = pc.dictionary_encode(_physical(_column(rows, schema, field.source_id)), null_encoding="encode")
-    transform = field.transform.transform(schema.find_type(field.source_id))
+    kind = schema.find_type(field.source_id)
+    transform: Any = field.transform.transform(kind)
+    if isinstance(field.transform, TruncateTransform) and str(kind) in BITS:
+        transform = _wrapping(transform, BITS[str(kind)])
     known: dict[Any, int] = {}
     codes = [known.setdefault(None if value is None else transform(value), len(known)) for value in encoded.dictionary.to_pylist()]
     return list(known), pa.array(codes, pa.int64()).take(encoded.indices)
+
+
+def _wrapping(truncate: Callable[[int], int], bits: int) -> Callable[[int], int]:
+    """Truncation of integers as Iceberg's reference has it: what is less than the least integer comes out at the other end."""
+    half = 1 << (bits - 1)
+    return lambda value: (truncate(value) + half) % (2 * half) - half
 
 
 def _column(rows: pa.Table, schema: Schema, field_id: int) -> pa.Array[Any]:

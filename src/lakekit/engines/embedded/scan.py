@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, GreaterThanOrEqual, LessThanOrEqual
 from pyiceberg.manifest import DataFileContent
 from pyiceberg.table import FileScanTask, Table
+from pyiceberg.transforms import TruncateTransform
 
 from lakekit.engines.absent import half_there
+from lakekit.engines.embedded.partitions import BITS
 from lakekit.errors import LakekitError, TableError
 
 if TYPE_CHECKING:
@@ -92,11 +94,23 @@ def _bounds(scan: Scan, table: Table) -> BooleanExpression:
     names = set(table.schema().column_names)  # those inside of structs too
     for column, (least, greatest) in scan.bounds.items():
         low, high = _literal(least), _literal(greatest)
-        if column in names and low is not None:
+        if column not in names or _wraps(table, column, low):
+            continue
+        if low is not None:
             condition = And(condition, _at_least(column, low))
-        if column in names and high is not None:
+        if high is not None:
             condition = And(condition, _at_most(column, high))
     return condition
+
+
+def _wraps(table: Table, column: str, least: object) -> bool:
+    """Whether truncation makes one of the greatest integers of this one: then partitions don't say what is less and what is more."""
+    source = table.schema().find_field(column)
+    bits = BITS.get(str(source.field_type))
+    if bits is None or not isinstance(least, int):
+        return False
+    fields = (field for spec in table.specs().values() for field in spec.fields if field.source_id == source.field_id)
+    return any(isinstance(field.transform, TruncateTransform) and least - field.transform.width < -(1 << (bits - 1)) for field in fields)
 
 
 # pydantic's generated signature hides that these take a column and a value.

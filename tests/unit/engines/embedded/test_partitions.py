@@ -76,3 +76,16 @@ def test_null_is_a_partition_of_its_own(partition_by: str) -> None:
 def test_one_column_may_make_two_fields() -> None:
     found = partitions("string", ["truncate(1, v)", "v"], "aa", "ab", "ba", "aa")
     assert sorted(found) == [("a", "aa"), ("a", "ab"), ("b", "ba")]
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("int", 32), ("bigint", 64)])
+def test_the_least_integers_are_truncated_as_elsewhere_and_found_again(kind: str, bits: int) -> None:
+    least = -(1 << (bits - 1))
+    assert partitions(kind, "truncate(3, v)", least, 0) == [(-least - 1,), (0,)]
+    with tempfile.TemporaryDirectory() as folder:
+        lake = lk.connect(folder)
+        lk.create_table(lake, TABLE, schema={"v": kind, "word": "string"}, partition_by="truncate(3, v)")
+        for word in ("old", "new"):
+            rows = pa.table({"v": pa.array([least, 5, -least - 1], arrow_type(kind)), "word": [word] * 3})
+            commit = lk.merge(lk.from_frame(lake, rows, run_id=word), into=TABLE, key="v")
+        assert (commit.inserted, commit.updated) == (0, 3)
