@@ -127,12 +127,14 @@ class Query:
         functions: Name to a function over Arrow arrays that the text calls: its types and itself.
         ordered: Whether its joins are carried out as written, each built on its right side, which is the smaller one. For the engine that
             can't tell: DuckDB takes Iceberg's files for a single row.
+        plain: Whether it only adds constants to rows that are held already: to read it again costs less than to hold its rows.
     """
 
     sql: str
     inputs: Mapping[str, Node]
     functions: Mapping[str, Function] = attrs.field(factory=dict)
     ordered: bool = False
+    plain: bool = False
 
 
 @attrs.frozen(eq=False)

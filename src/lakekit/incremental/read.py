@@ -170,7 +170,7 @@ def from_frame(lake: Lake, frame: object, *, run_id: str, now: datetime | None =
         system.SOURCE_TIMESTAMP: "CAST(NULL AS TIMESTAMP)",
     }
     added = [f"{words} AS `{name}`" for name, words in filled.items() if name not in rows.schema.names]
-    node = Query(f"SELECT {', '.join(['*', *added])} FROM frame", {"frame": rows})
+    node = Query(f"SELECT {', '.join(['*', *added])} FROM frame", {"frame": rows}, plain=True)
     return Batch(lake, node, bookmark=Bookmark(run_id=run_id), untyped=rows.untyped)
 
 

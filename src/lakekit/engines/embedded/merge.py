@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _PROPERTY: Final = "write.merge.mode"
 _SMALL: Final = 50_000
 """Rows of a file that is written anew whatever changes in it: that costs what a file of deletes does."""
-_FEW: Final = 8
+_FEW: Final = 4
 """A file is written anew where at least one in so many of its rows is gone. Measured in benchmarks/merge.py."""
 
 

@@ -74,6 +74,7 @@ class DuckSession:
         self._names = itertools.count()
         self._relations: dict[int, tuple[Node, str]] = {}
         self._functions: set[str] = set()
+        self._over_registered: set[str] = set()  # views over Arrow objects
         self._errors: list[BaseException] = []
         self.files = Files(self._con, self._watch, self._errors.append)
 
@@ -201,6 +202,11 @@ class DuckSession:
         """Evaluate once into a table of this session; it spills where it is large."""
         if isinstance(node, Frame):
             return node
+        if isinstance(node, Query) and node.plain:
+            frame = Frame(self.schema(node), self.relation(node))
+            if self._reads_registered(node):
+                self._over_registered.add(frame.native)
+            return frame
         name = self.name()
         self.execute(f"CREATE TABLE {name} AS SELECT * FROM {self.relation(node)}", ordered=isinstance(node, Query) and node.ordered)
         frame = Frame(self._columns(name), name)
@@ -239,7 +245,9 @@ class DuckSession:
     def _reads_registered(self, node: Node) -> bool:
         if isinstance(node, Query):
             return any(self._reads_registered(child) for child in node.inputs.values())
-        return isinstance(node, Stream) or (isinstance(node, Frame) and isinstance(node.native, pa.Table))
+        if isinstance(node, Frame):
+            return isinstance(node.native, pa.Table) or node.native in self._over_registered
+        return isinstance(node, Stream)
 
     def native(self, node: Node) -> pa.Table:
         """All rows as an Arrow table."""

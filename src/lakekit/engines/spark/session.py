@@ -114,6 +114,8 @@ class SparkWork:
             return self._staged[id(node)][1]
         if isinstance(node, Frame) and not isinstance(node.native, pa.Table):
             return node
+        if isinstance(node, Query) and node.plain:
+            return Frame(self.schema(node), self._run(lambda: self.frame(node)))
         frame = self._run(lambda: self._stage(node))
         self._staged[id(node)] = (node, frame)
         return frame
