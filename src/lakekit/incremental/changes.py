@@ -3,8 +3,8 @@
 Three cases, told apart by the snapshots between the bookmark and the head:
 
 1. Only appends: every row of the files that are new since the bookmark.
-2. lakekit's own writes and compactions: of those files, the rows whose ``_write_id`` belongs to a write in between. Copy-on-write and
-   compaction copy rows with the stamp they had.
+2. lakekit's own writes and compactions: of the files with a greater data sequence number, the rows whose ``_write_id`` belongs to a write
+   in between. Copy-on-write and compaction copy rows with the stamp they had.
 3. Somebody else overwrote or deleted: the rows of new files that did not stand in the files they replaced, and the keys that vanished.
 """
 
@@ -109,7 +109,8 @@ def _stamps(snapshot: Snapshot) -> bool:
 
 def _stamped(state: TableState, head: int, base: int, between: Sequence[Snapshot]) -> Node:
     ids = ", ".join(sorted({found.summary[WRITE_ID] for found in between if WRITE_ID in found.summary}))
-    files = Scan(state, head, minus=base)
+    # By sequence number, and not by what else is new: a file of which rows were deleted since is the same file, and holds no new row.
+    files = Scan(state, head, above=state.snapshots[base].sequence)
     return Query(f"SELECT * FROM files WHERE `{system.WRITE_ID}` IN ({ids})", {"files": files}) if ids else Scan(state, None)
 
 
