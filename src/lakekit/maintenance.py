@@ -12,7 +12,7 @@ from lakekit.clock import instant_of
 from lakekit.commit import Commit
 from lakekit.engines.iceberg import OWN_BRANCH
 from lakekit.errors import CommitConflictError, ConfigError
-from lakekit.incremental import cas, changes
+from lakekit.incremental import cas, changes, horizon
 from lakekit.names import TableName, text
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ WRITERS_NEED: Final = timedelta(days=1, hours=1)
 differ: Spark refuses less than a day."""
 
 
-def maintain(lake: Lake, table: TableName, *, older_than: datetime | timedelta, now: datetime | None = None) -> Commit:
+def maintain(
+    lake: Lake, table: TableName, *, older_than: datetime | timedelta, lateness: timedelta | None = None, now: datetime | None = None
+) -> Commit:
     """Compact a table, let old snapshots expire, and remove the files that nothing names any more.
 
     1. Small files (five or more in a partition) and files of which position deletes name rows are written anew, as files of the table's
@@ -41,15 +43,17 @@ def maintain(lake: Lake, table: TableName, *, older_than: datetime | timedelta, 
         lake: Where the table is.
         table: The table.
         older_than: An instant, or how long ago: ``timedelta(days=7)``. Time travel reaches back as far.
+        lateness: How late rows come at most. Keys of hard deletes in ``<table>__deleted`` are forgotten once they are older; from then on a row
+            as old that isn't stored is rejected (``too_late``), since nobody can tell whether it was deleted. Default: nothing is forgotten.
         now: The present, for tests. Default: the clock's.
 
     Returns:
-        A Commit with ``files`` and ``bytes`` written, ``snapshots_expired`` and ``files_removed``.
+        A Commit with ``files`` and ``bytes`` written, ``snapshots_expired``, ``files_removed``, and ``deleted``: the deletes forgotten.
 
     Raises:
         TableNotFoundError: There is no such table.
         TableError: It is of a format that the engine can't write.
-        ConfigError: A naive ``now``, or an ``older_than`` in the future.
+        ConfigError: A naive ``now``, an ``older_than`` in the future, or ``lateness`` for a table whose rows aren't ordered by time.
         CommitConflictError: The table never stood still.
 
     >>> import lakekit as lk, tempfile
@@ -64,6 +68,9 @@ def maintain(lake: Lake, table: TableName, *, older_than: datetime | timedelta, 
     instant = instant_of(now, place="maintain(now=)")
     since = _since(lake, older_than, instant)
     state = lake.load(table, place="maintain(table=)")
+    forgotten = 0 if lateness is None else horizon.forget(lake, state, instant - lateness)
+    if lateness is not None:
+        state = lake.engine.load(state.name)
     landed = lake.engine.compact(state, cas.unmoved)
     if landed:
         state = lake.engine.load(state.name)
@@ -71,7 +78,8 @@ def maintain(lake: Lake, table: TableName, *, older_than: datetime | timedelta, 
     removed += lake.engine.sweep(state, min(since, instant - WRITERS_NEED))
     return Commit(
         table=state.label,
-        committed=bool(landed or snapshots or removed),
+        committed=bool(landed or snapshots or removed or forgotten),
+        deleted=forgotten,
         snapshot_id=landed[-1].snapshot if landed else None,
         files=sum(found.files for found in landed),
         bytes=sum(found.size for found in landed),

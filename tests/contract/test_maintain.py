@@ -193,3 +193,29 @@ def test_an_instant_in_the_future_is_refused(lake: Any) -> None:
     lk.create_table(lake, TABLE, schema={"id": "bigint"})
     with pytest.raises(ConfigError, match="in the past"):
         lk.maintain(lake, TABLE, older_than=datetime(2126, 1, 1, tzinfo=UTC))
+
+
+def test_old_hard_deletes_are_forgotten_and_rows_as_old_rejected_from_then_on(lake: Any) -> None:
+    def put(run: str, *rows_: dict[str, Any]) -> lk.Commit:
+        return lk.merge(frame(lake, run, *rows_), key="id", into=TABLE, order_by="at", deletes=lk.Deletes("hard"))
+
+    def at(day: int) -> datetime:
+        return datetime(2026, 1, day, tzinfo=UTC)
+
+    put("a", *({"id": number, "at": at(1), "_operation": "upsert"} for number in range(4)))
+    put("b", {"id": 1, "at": at(2), "_operation": "delete"}, {"id": 2, "at": at(20), "_operation": "delete"})
+    commit = maintained(lake, lateness=datetime.now(UTC) - at(10))
+    assert (commit.deleted, living(lake, "silver.things__deleted", "id")) == (1, [(2,)])
+    late = put(
+        "c", *({"id": number, "at": at(3), "_operation": "upsert"} for number in (1, 2, 3)), {"id": 9, "at": at(11), "_operation": "upsert"}
+    )
+    assert (late.rejected, late.late, late.updated, late.inserted) == (1, 1, 1, 1)
+    assert living(lake, TABLE, "id") == [(0,), (3,), (9,)]
+    assert living(lake, "silver.things__rejects", "_rule", "_reason") == [("lateness", "too_late")]
+    assert maintained(lake, lateness=datetime.now(UTC) - at(10)).deleted == 0
+
+
+def test_forgetting_takes_rows_that_are_ordered_by_time(lake: Any) -> None:
+    lk.merge(frame(lake, "a", {"id": 1, "v": 1, "_operation": "delete"}), key="id", into=TABLE, order_by="v", deletes=lk.Deletes("hard"))
+    with pytest.raises(ConfigError, match="ordered by time"):
+        maintained(lake, lateness=timedelta(days=1))

@@ -14,7 +14,7 @@ from lakekit.engines.plan import Frame, Node, Query, Scan, TableState, WriteMode
 from lakekit.engines.protocol import count
 from lakekit.engines.types import dotted, ident
 from lakekit.errors import ContractError
-from lakekit.incremental import rejects
+from lakekit.incremental import horizon, rejects
 from lakekit.incremental.equal import same
 from lakekit.incremental.order import digest, newer, nth
 from lakekit.names import Identifier
@@ -146,11 +146,16 @@ def _says(names: Sequence[str], spec: Spec) -> list[str]:
 
 @attrs.frozen(eq=False)
 class Classified:
-    """What a batch does to a table: the figures, the rows that change something, and how many these are."""
+    """What a batch does to a table: the figures, the rows that change something, and how many these are.
+
+    Attributes:
+        too_late: Rows of which nobody can tell any more whether they were deleted. None: there are none.
+    """
 
     figures: Commit
     changes: Node
     size: int
+    too_late: Node | None = None
 
 
 def classify(session: Session, state: TableState, work: Work, spec: Spec, write_id: int, *, dead: Node | None) -> Classified:
@@ -173,13 +178,15 @@ def classify(session: Session, state: TableState, work: Work, spec: Spec, write_
         deleted=counts.get("delete", 0) + counts.get("bury", 0),
         unchanged=counts.get("unchanged", 0),
         late=counts.get("late", 0),
+        rejected=work.figures.rejected + counts.get("too_late", 0),
         removed=counts.get("delete", 0) if hard else 0,
     )
     written = ("insert", "update", "delete") if hard else ("insert", "update", "delete", "bury")
     actions = f"CASE WHEN _class IN ('insert', 'bury') THEN 'insert' WHEN _class = 'delete' THEN '{'delete' if hard else 'update'}' ELSE 'update' END"
     classes = ", ".join(f"'{name}'" for name in written)
     changes = Query(f"SELECT * EXCEPT (_class), {actions} AS _change FROM c WHERE _class IN ({classes})", {"c": classified})
-    return Classified(figures, changes, sum(counts.get(name, 0) for name in written))
+    late = Query("SELECT * FROM c WHERE _class = 'too_late'", {"c": classified}) if "too_late" in counts else None
+    return Classified(figures, changes, sum(counts.get(name, 0) for name in written), late)
 
 
 def _compared(
@@ -196,7 +203,8 @@ def _compared(
         buried = f"LEFT JOIN dead d ON {' AND '.join(f's.{ident(name)} <=> d.{ident(name)}' for name in spec.key)}"
     columns = [f"{_column(name, incoming, spec, write_id)} AS {ident(name)}" for name in stored]
     columns += [f"t.{name}" for name in session.places]
-    columns.append(f"{_class(work.schema, state.schema, spec, buried=dead is not None, ties=ties)} AS _class")
+    late = horizon.too_late(state, work.schema, row="s")
+    columns.append(f"{_class(work.schema, state.schema, spec, buried=dead is not None, late=late, ties=ties)} AS _class")
     joined = f"(SELECT *, true AS _there FROM stored) t RIGHT JOIN incoming s ON {on} {buried}"
     classified = session.stage(Query(f"SELECT {', '.join(columns)} FROM {joined}", inputs, ordered=True))
     sizes = _rows(session, Query("SELECT _class, count(*) AS n FROM c GROUP BY _class", {"c": classified}))
@@ -222,7 +230,7 @@ def _column(name: str, incoming: Sequence[str], spec: Spec, write_id: int) -> st
     return f"s.{ident(name)}"
 
 
-def _class(given: pa.Schema, held: pa.Schema, spec: Spec, *, buried: bool, ties: bool) -> str:
+def _class(given: pa.Schema, held: pa.Schema, spec: Spec, *, buried: bool, late: str | None, ties: bool) -> str:
     """SQL that says what becomes of each incoming row.
 
     Rows of equal age that differ are told apart by digests, which take long to compute and longer to plan: only with ``ties``, otherwise
@@ -241,6 +249,8 @@ def _class(given: pa.Schema, held: pa.Schema, spec: Spec, *, buried: bool, ties:
         known = f"d._write_id IS NOT NULL AND {newer(spec.order, 's', 'd')} <= 0"
         cases.append(f"WHEN NOT s._is_delete AND {known} THEN 'late'")
         cases.append(f"WHEN s._is_delete AND t._there IS NULL AND {known} THEN 'unchanged'")
+    if late is not None:
+        cases.append(f"WHEN NOT s._is_delete AND t._there IS NULL AND {late} THEN 'too_late'")
     cases += ["WHEN t._there IS NOT NULL THEN 'unchanged'"] if spec.when_matched == "ignore" else []
     cases += ["WHEN t._there IS NULL THEN 'unchanged'"] if spec.when_not_matched == "ignore" else []
     cases += [

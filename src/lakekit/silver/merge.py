@@ -15,9 +15,9 @@ from lakekit.commit import Commit
 from lakekit.deletes import Deletes
 from lakekit.engines.plan import Node, Query, Scan, TableState, WriteMode
 from lakekit.engines.protocol import count
-from lakekit.engines.types import ident
+from lakekit.engines.types import dotted, ident
 from lakekit.errors import ConfigError
-from lakekit.incremental import cas, contract, rejects, sides, target
+from lakekit.incremental import cas, contract, horizon, rejects, sides, target
 from lakekit.incremental.order import order_columns
 from lakekit.names import Columns, Identifier, TableName, companion, text
 from lakekit.names import columns as as_columns
@@ -143,10 +143,23 @@ def merge(
             # At each attempt: others may have buried more.
             dead = _note_deleted(batch.lake, session, into_, work, spec, dry_run=dry_run) if deletes.mode == "hard" else None
             planned = classify(session, state, attrs.evolve(work, figures=figures), spec, write_id, dead=dead)
+            if planned.too_late is not None:
+                rejects.refuse_too_many(planned.figures.rejected, planned.figures.read, max_reject_fraction, into=into_)
+                late = rejects.gather(session, into_, _too_late(batch, work, planned.too_late, spec))
+                if not dry_run:
+                    rejects.write(batch.lake, session, into_, late)
             return _plan(session, state, batch, bookmark, planned, spec, write_id)
 
         seconds = {"read": time.perf_counter() - began}
         return cas.write(batch.lake.engine, into_, state, bookmark, plan, dry_run=dry_run, seconds=seconds)
+
+
+def _too_late(batch: Batch, work: Work, late: Node, spec: Spec) -> rejects.Rejects:
+    """The rows of the batch that came too late, as rejects."""
+    names = ", ".join(f"b.{ident(name)}" for name in batch.columns if name != system.WRITE_ID)
+    same = " AND ".join(f"b.{dotted(name, work.schema)} <=> l.{dotted(name, work.schema)}" for name in spec.key)
+    words = f"SELECT {names}, '{horizon.RULE}' AS _rule, '{horizon.REASON}' AS _reason FROM batch b LEFT SEMI JOIN late l ON {same}"
+    return rejects.Rejects(Query(words, {"batch": work.rows, "late": late}), work.rows, batch.origin, batch.since)
 
 
 def _require_one_of(name: str, value: str, choices: Any) -> None:
