@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 START_TIMEOUT = 60.0
 
 
-class ChildServer:
+class ChildServer(ABC):
     """A server with a folder of its own, both gone at the end of the ``with`` block.
 
     Attributes:
@@ -44,9 +45,9 @@ class ChildServer:
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    @abstractmethod
     def command(self) -> list[str]:
         """What starts the server."""
-        raise NotImplementedError
 
     def environment(self) -> dict[str, str]:
         """The environment variables it is set up by."""

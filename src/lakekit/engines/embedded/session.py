@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import itertools
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
@@ -143,14 +144,19 @@ class DuckSession:
     def execute(self, statement: str, *, ordered: bool = False) -> None:
         """Run a DuckDB statement of the engine's own; ``ordered``, with its joins built on the right side, as they are written."""
         try:
-            if ordered:
-                self._con.execute("SET disabled_optimizers = 'build_side_probe_side'")
-            self._con.execute(statement)
+            with self._as_written() if ordered else nullcontext():
+                self._con.execute(statement)
         except duckdb.Error as error:
             raise self._explain(error) from None
+
+    @contextmanager
+    def _as_written(self) -> Generator[None]:
+        """What is planned meanwhile has its joins built on the right side: DuckDB takes Iceberg's files for a single row."""
+        self._con.execute("SET disabled_optimizers = 'build_side_probe_side'")
+        try:
+            yield
         finally:
-            if ordered:
-                self._con.execute("RESET disabled_optimizers")
+            self._con.execute("RESET disabled_optimizers")
 
     def _explain(self, error: Exception) -> BaseException:
         if self._errors:
@@ -221,17 +227,18 @@ class DuckSession:
         yield from self._read(connection, self.relation(node))
 
     def query_rows(self, query: str) -> Iterator[pa.RecordBatch]:
-        """The rows of DuckDB SQL of the engine's own."""
-        yield from self._read(self._cursor(), f"({query})")
+        """The rows of DuckDB SQL of the engine's own; its joins are built on the right side, as they are written."""
+        yield from self._read(self._cursor(), f"({query})", ordered=True)
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         cursor = self._con.cursor()
         cursor.execute("SET TimeZone = 'UTC'")  # a setting of the connection, which cursors don't inherit
         return cursor
 
-    def _read(self, connection: duckdb.DuckDBPyConnection, relation: str) -> Iterator[pa.RecordBatch]:
+    def _read(self, connection: duckdb.DuckDBPyConnection, relation: str, *, ordered: bool = False) -> Iterator[pa.RecordBatch]:
         try:
-            reader, schema = self._export(connection, relation)
+            with self._as_written() if ordered else nullcontext():
+                reader, schema = self._export(connection, relation)
             for batch in reader:
                 yield _typed(batch, schema)
         except duckdb.Error as error:
