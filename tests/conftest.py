@@ -30,7 +30,7 @@ SERVER_FIXTURES = frozenset(
 )
 CATALOGS = ("postgres_catalog", "rest_catalog", "s3_catalog", "merge_on_read_catalog")
 """The fixtures of catalogs on which the embedded engine runs the files below, too."""
-ON_EVERY_CATALOG = frozenset({"test_merge.py", "test_maintain.py"})
+ON_EVERY_CATALOG = frozenset({"test_merge.py", "test_merge_options.py", "test_maintain.py"})
 """What these test hangs on how a commit is made, and on where files are."""
 SAMPLES = {"spark": 10, "connect": 30}
 """Of so many contract tests, `make test` runs one on each kind of Spark session; `make test-all` runs all."""
