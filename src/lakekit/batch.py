@@ -111,6 +111,10 @@ class Batch:
     @functools.cached_property
     def schema(self) -> pa.Schema:
         """The columns and their Arrow types, system columns included. No row is read."""
+        from lakekit.engines.plan import known_schema
+
+        if (known := known_schema(self.node)) is not None:
+            return known
         with self.lake.engine.session() as session:
             return session.schema(self.node)
 

@@ -32,7 +32,7 @@ def maintain(
     """Compact a table, let old snapshots expire, and remove the files that nothing names any more.
 
     1. Small files (five or more in a partition) and files of which position deletes name rows are written anew, as files of the table's
-       ``write.target-file-size-bytes``, in its sort order. No row changes, and no consumer sees a change.
+       ``write.target-file-size-bytes``, in its sort order; small manifests become one. No row changes, and no consumer sees a change.
     2. Snapshots older than ``older_than`` expire, and the files that only they named are removed. Kept are the current one, those that
        tags and branches name, and all since the oldest that a table of the lake has consumed: a consumer that lags is warned of.
     3. Files in the table's folders that nothing names are removed: what crashed writes left, once older than ``older_than`` and than a day.

@@ -28,6 +28,11 @@ def deletes(lake: Any, name: str = TABLE) -> int:
     return sum(len(task.delete_files) for task in foreign(lake, name).scan().plan_files())
 
 
+def manifests(lake: Any, name: str = TABLE) -> list[Any]:
+    table = foreign(lake, name)
+    return table.current_snapshot().manifests(table.io)
+
+
 def merged(lake: Any, run: str, ids: range, word: str) -> lk.Commit:
     return lk.merge(frame(lake, run, *({"id": number, "word": word} for number in ids)), key="id", into=TABLE)
 
@@ -78,6 +83,17 @@ def test_rows_named_by_position_deletes_are_not_counted(lake: Any) -> None:
     assert lk.status(lake)[TABLE].rows == len(before)
     maintained(lake)
     assert lk.status(lake)[TABLE].rows == len(before)
+
+
+def test_manifests_become_few(lake: Any) -> None:
+    """Files of the target size stay, the manifests that name them become one: whoever plans a read opens each."""
+    lk.create_table(lake, TABLE, schema={"id": "bigint", "word": "string"}, properties={"write.target-file-size-bytes": "1"})
+    before = in_small_files(lake)
+    assert len(manifests(lake)) == 6
+    maintained(lake)
+    assert (files(lake), len(manifests(lake)), living(lake, TABLE, "id", "word")) == (6, 1, before)
+    merged(lake, "after", range(1000, 1005), "new")
+    assert maintained(lake).snapshot_id is None, "a few manifests are left as they are"
 
 
 def test_a_second_time_changes_nothing(lake: Any) -> None:

@@ -127,14 +127,14 @@ class Query:
         functions: Name to a function over Arrow arrays that the text calls: its types and itself.
         ordered: Whether its joins are carried out as written, each built on its right side, which is the smaller one. For the engine that
             can't tell: DuckDB takes Iceberg's files for a single row.
-        plain: Whether it only adds constants to rows that are held already: to read it again costs less than to hold its rows.
+        schema: Its columns, where it only adds constants to rows that are held already: to read it again costs less than to hold its rows.
     """
 
     sql: str
     inputs: Mapping[str, Node]
     functions: Mapping[str, Function] = attrs.field(factory=dict)
     ordered: bool = False
-    plain: bool = False
+    schema: pa.Schema | None = None
 
 
 @attrs.frozen(eq=False)
@@ -170,3 +170,8 @@ class Stream:
 
 
 Node = Scan | Query | Frame | Stream
+
+
+def known_schema(node: Node) -> pa.Schema | None:
+    """The columns of a node that says them itself. None: the engine must be asked."""
+    return None if isinstance(node, Scan) else node.schema

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import attrs
+import pyarrow as pa
 
 from lakekit import columns as system
 from lakekit.batch import Batch
@@ -13,6 +14,7 @@ from lakekit.bookmark import Bookmark, Position, Span, Stored
 from lakekit.clock import instant_of
 from lakekit.commit import Commit, from_snapshot
 from lakekit.engines.plan import Node, Query, Scan, TableState
+from lakekit.engines.types import arrow_type
 from lakekit.errors import ConfigError
 from lakekit.incremental import cas, changes, contract
 from lakekit.lake import Lake
@@ -169,8 +171,10 @@ def from_frame(lake: Lake, frame: object, *, run_id: str, now: datetime | None =
         system.OPERATION: f"'{system.UPSERT}'",
         system.SOURCE_TIMESTAMP: "CAST(NULL AS TIMESTAMP)",
     }
-    added = [f"{words} AS `{name}`" for name, words in filled.items() if name not in rows.schema.names]
-    node = Query(f"SELECT {', '.join(['*', *added])} FROM frame", {"frame": rows}, plain=True)
+    added = [name for name in filled if name not in rows.schema.names]
+    items = ", ".join(["*", *(f"{filled[name]} AS `{name}`" for name in added)])
+    schema = pa.schema([*rows.schema, *(pa.field(name, arrow_type(system.BY_NAME[name].type)) for name in added)])
+    node = Query(f"SELECT {items} FROM frame", {"frame": rows}, schema=schema)
     return Batch(lake, node, bookmark=Bookmark(run_id=run_id), untyped=rows.untyped)
 
 

@@ -63,6 +63,7 @@ class Work:
         rows: The rows, to be read as often as needed.
         schema: Their columns.
         size: How many they are.
+        deletes: Whether some may be deletes. Where none is, the comparison has less to ask.
         bounds: The least and the greatest value of each key column.
         bad: What was rejected.
     """
@@ -70,6 +71,7 @@ class Work:
     rows: Node
     schema: pa.Schema
     size: int
+    deletes: bool
     bounds: dict[str, tuple[Any, Any]]
     bad: tuple[Frame, ...]
     figures: Commit
@@ -92,8 +94,9 @@ def reduce(session: Session, batch: Batch, into: Identifier, spec: Spec) -> Work
         f"min(k{index}) AS `min_{index}`, max(k{index}) AS `max_{index}`, count(k{index}) AS `values_{index}`" for index in range(len(keys))
     )
     named = ", ".join(f"{key} AS k{index}" for index, key in enumerate(keys))
-    by_key = f"SELECT {named}, count(*) AS _of FROM batch WHERE NOT ({missing}) GROUP BY {', '.join(keys)}"
-    figures = f"count(*) AS n, coalesce(sum(_of), 0) AS read, (SELECT count(*) FROM batch) AS total, {least}"
+    deletes = f"max(CASE WHEN {spec.delete_when} THEN 1 ELSE 0 END) AS _deletes"
+    by_key = f"SELECT {named}, count(*) AS _of, {deletes} FROM batch WHERE NOT ({missing}) GROUP BY {', '.join(keys)}"
+    figures = f"count(*) AS n, coalesce(sum(_of), 0) AS read, (SELECT count(*) FROM batch) AS total, max(_deletes) AS deletes, {least}"
     found = session.one(Query(f"SELECT {figures} FROM ({by_key})", {"batch": rows}))
     read, size = int(found["read"]), int(found["n"])
     if read > size and spec.duplicates == "fail":
@@ -117,7 +120,7 @@ def reduce(session: Session, batch: Batch, into: Identifier, spec: Spec) -> Work
     bounds = {
         name: (found[f"min_{index}"], found[f"max_{index}"]) for index, name in enumerate(spec.key) if found[f"values_{index}"] == size
     }
-    return Work(reduced, session.schema(reduced), size, bounds, tuple(bad), commit)
+    return Work(reduced, session.schema(reduced), size, bool(found["deletes"]), bounds, tuple(bad), commit)
 
 
 def _given(batch: Batch, spec: Spec) -> str:
@@ -201,10 +204,10 @@ def _compared(
     if dead is not None:
         inputs["dead"] = dead
         buried = f"LEFT JOIN dead d ON {' AND '.join(f's.{ident(name)} <=> d.{ident(name)}' for name in spec.key)}"
-    columns = [f"{_column(name, incoming, spec, write_id)} AS {ident(name)}" for name in stored]
+    columns = [f"{_column(name, incoming, spec, write_id, deletes=work.deletes)} AS {ident(name)}" for name in stored]
     columns += [f"t.{name}" for name in session.places]
     late = horizon.too_late(state, work.schema, row="s")
-    columns.append(f"{_class(work.schema, state.schema, spec, buried=dead is not None, late=late, ties=ties)} AS _class")
+    columns.append(f"{_class(work, state.schema, spec, buried=dead is not None, late=late, ties=ties)} AS _class")
     joined = f"(SELECT *, true AS _there FROM stored) t RIGHT JOIN incoming s ON {on} {buried}"
     classified = session.stage(Query(f"SELECT {', '.join(columns)} FROM {joined}", inputs, ordered=True))
     sizes = _rows(session, Query("SELECT _class, count(*) AS n FROM c GROUP BY _class", {"c": classified}))
@@ -215,54 +218,57 @@ def _rows(session: Session, node: Node) -> list[dict[str, Any]]:
     return [row for batch in session.rows(node) for row in batch.to_pylist()]
 
 
-def _column(name: str, incoming: Sequence[str], spec: Spec, write_id: int) -> str:
+def _column(name: str, incoming: Sequence[str], spec: Spec, write_id: int, *, deletes: bool) -> str:
     """The value a written row has in one column. A row deleted by its key alone keeps what was stored."""
     if name == system.WRITE_ID:
         return f"CAST({write_id} AS BIGINT)"
+    if name == system.DELETED_AT and not deletes:
+        return "CAST(NULL AS TIMESTAMP)"
     if name == system.DELETED_AT:
         instants = [f"s.{ident(column)}" for column in (system.SOURCE_TIMESTAMP, system.INGESTION_TIMESTAMP) if column in incoming]
         instants.append("CAST('1970-01-01T00:00:00Z' AS TIMESTAMP)")
         return f"CASE WHEN s._is_delete THEN coalesce({', '.join(instants)}) END"
     if name not in incoming:
         return f"t.{ident(name)}"
-    if _says([name], spec):
+    if deletes and _says([name], spec):
         return f"CASE WHEN s._is_bare THEN t.{ident(name)} ELSE s.{ident(name)} END"
     return f"s.{ident(name)}"
 
 
-def _class(given: pa.Schema, held: pa.Schema, spec: Spec, *, buried: bool, late: str | None, ties: bool) -> str:
+def _class(work: Work, held: pa.Schema, spec: Spec, *, buried: bool, late: str | None, ties: bool) -> str:
     """SQL that says what becomes of each incoming row.
 
     Rows of equal age that differ are told apart by digests, which take long to compute and longer to plan: only with ``ties``, otherwise
     they are a class of their own.
     """
+    given, gone, bare = work.schema, *(("s._is_delete", "s._is_bare") if work.deletes else ("false", "false"))
     incoming, stored = given.names, [name for name in held.names if name != system.OPERATION]
     compared = [name for name in incoming if name in stored and name not in _RUN and name not in spec.key]
     says = _says(compared, spec)
     equal = {name: same(f"s.{ident(name)}", f"t.{ident(name)}", held.field(name).type) for name in compared}
-    unchanged = " AND ".join([f"({'s._is_bare OR ' if name in says else ''}{words})" for name, words in equal.items()] or ["true"])
+    unchanged = " AND ".join([f"({f'{bare} OR ' if name in says else ''}{words})" for name, words in equal.items()] or ["true"])
     alive = f"(t.`{system.DELETED_AT}` IS NULL)" if system.DELETED_AT in stored else "true"
     order = [name for name in spec.order if name in incoming and name in stored]
     age = newer(order, "s", "t")
-    cases = ["WHEN s._is_delete THEN 'unchanged'"] if spec.deletes.mode == "ignore" else []
+    cases = [f"WHEN {gone} THEN 'unchanged'"] if spec.deletes.mode == "ignore" else []
     if buried:
         known = f"d._write_id IS NOT NULL AND {newer(spec.order, 's', 'd')} <= 0"
-        cases.append(f"WHEN NOT s._is_delete AND {known} THEN 'late'")
-        cases.append(f"WHEN s._is_delete AND t._there IS NULL AND {known} THEN 'unchanged'")
+        cases.append(f"WHEN NOT {gone} AND {known} THEN 'late'")
+        cases.append(f"WHEN {gone} AND t._there IS NULL AND {known} THEN 'unchanged'")
     if late is not None:
-        cases.append(f"WHEN NOT s._is_delete AND t._there IS NULL AND {late} THEN 'too_late'")
+        cases.append(f"WHEN NOT {gone} AND t._there IS NULL AND {late} THEN 'too_late'")
     cases += ["WHEN t._there IS NOT NULL THEN 'unchanged'"] if spec.when_matched == "ignore" else []
     cases += ["WHEN t._there IS NULL THEN 'unchanged'"] if spec.when_not_matched == "ignore" else []
     cases += [
-        "WHEN t._there IS NULL THEN CASE WHEN s._is_delete THEN 'bury' ELSE 'insert' END",
+        f"WHEN t._there IS NULL THEN CASE WHEN {gone} THEN 'bury' ELSE 'insert' END",
         f"WHEN {age} < 0 THEN 'late'",
-        f"WHEN s._is_delete = (NOT {alive}) AND {unchanged} THEN 'unchanged'",
+        f"WHEN {gone} = (NOT {alive}) AND {unchanged} THEN 'unchanged'",
     ]
     if order and not spec.current:  # otherwise what comes now is later
         business = [name for name in incoming if name in stored and not system.is_system(name)]
         one, other = (digest([schema.field(name) for name in business], prefix=side) for schema, side in ((given, "s."), (held, "t.")))
         cases += [
-            f"WHEN {age} = 0 AND s._is_delete <> (NOT {alive}) AND NOT s._is_delete THEN 'late'",
-            f"WHEN {age} = 0 AND s._is_delete = (NOT {alive}) {f'AND NOT {one} > {other} THEN' if ties else 'THEN'} '{'late' if ties else 'tie'}'",
+            f"WHEN {age} = 0 AND {gone} <> (NOT {alive}) AND NOT {gone} THEN 'late'",
+            f"WHEN {age} = 0 AND {gone} = (NOT {alive}) {f'AND NOT {one} > {other} THEN' if ties else 'THEN'} '{'late' if ties else 'tie'}'",
         ]
-    return f"CASE {' '.join(cases)} WHEN s._is_delete AND {alive} THEN 'delete' ELSE 'update' END"
+    return f"CASE {' '.join(cases)} WHEN {gone} AND {alive} THEN 'delete' ELSE 'update' END"

@@ -66,6 +66,7 @@ class PreparedFiles:
         rebasable: Whether the same files are still right on top of a newer snapshot: true for plain appends only.
         replaces: Whether no row changes but in its place: a compaction.
         sequence: The data sequence number of the new data files. None: that of the snapshot.
+        fewest: How many small manifests become one. None: as the table's properties say.
     """
 
     added: tuple[DataFile, ...]
@@ -76,6 +77,7 @@ class PreparedFiles:
     rebasable: bool
     replaces: bool = False
     sequence: int | None = None
+    fewest: int | None = None
     _may_be_named: bool = attrs.field(default=False, init=False)
 
     def commit(self, state: TableState, *, bookmark: BookmarkWriter, summary: Mapping[str, str]) -> Landed:
@@ -88,7 +90,9 @@ class PreparedFiles:
         """
         table: Table = state.native
         transaction = OneCommit(table)
-        producer = RowDelta(transaction, self._operation, added=self.added, removed=self.removed, sequence=self.sequence)
+        producer = RowDelta(
+            transaction, self._operation, added=self.added, removed=self.removed, sequence=self.sequence, fewest=self.fewest
+        )
         sequence = table.metadata.next_sequence_number()
         mirror = bookmark(snapshot=producer.snapshot_id, sequence=sequence)
         producer.snapshot_properties = {**summary, marks.BOOKMARK: mirror}

@@ -6,13 +6,13 @@ import itertools
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 from pyiceberg.table import FileScanTask
 
-from lakekit.engines.embedded import deletes
+from lakekit.engines.embedded import deletes, manifests
 from lakekit.engines.embedded import scan as scans
 from lakekit.engines.embedded.commit import PreparedFiles
 from lakekit.engines.embedded.merge import order
@@ -49,18 +49,21 @@ class Portion:
 
 
 def compact(engine: EmbeddedEngine, state: TableState, bookmark: Callable[[TableState], BookmarkWriter]) -> list[Landed]:
-    """Write portion after portion anew, each in a commit of its own. One whose files somebody else has changed meanwhile is left as it is."""
+    """Write portion after portion anew, each in a commit of its own, then small manifests as one.
+
+    A portion whose files somebody else has changed meanwhile is left as it is.
+    """
     found = portions(state)
-    if not found:
-        return []
-    require_writable(state)
+    if found:
+        require_writable(state)
     landed: list[Landed] = []
     for portion in steps(f"{state.label}: portions compacted", found, total=len(found), show=engine.settings.progress):
         with engine.session() as session:
             prepared = _rewritten(session, state, portion)
         done = _land(engine, state, portion, prepared, bookmark)
         landed += [done] if done is not None else []
-    return landed
+    done = _merge_manifests(engine, engine.load(state.name) if landed else state, bookmark)
+    return landed + ([done] if done is not None else [])
 
 
 def portions(state: TableState) -> list[Portion]:
@@ -78,25 +81,11 @@ def portions(state: TableState) -> list[Portion]:
         small = [task for task in tasks if task.file.file_size_in_bytes < _FULL * target and not task.delete_files]
         chosen = [task for task in tasks if task.delete_files] + (small if len(small) >= _FEWEST else [])
         chosen.sort(key=lambda task: (sequences[task.file.file_path], task.file.file_path))
-        for tasks_ in _packed(chosen, target):
+        for tasks_ in manifests.packed(chosen, lambda task: task.file.file_size_in_bytes, target):
             if len(tasks_) > 1 or tasks_[0].delete_files:
                 shared = any(not deletes.of_one_file(file, task) for task in tasks_ for file in task.delete_files)
                 found.append(Portion(tuple(tasks_), None if shared else max(sequences[task.file.file_path] for task in tasks_)))
     return found
-
-
-def _packed(tasks: Sequence[FileScanTask], target: int) -> Iterator[list[FileScanTask]]:
-    """Neighbours together, up to the target size."""
-    held: list[FileScanTask] = []
-    size = 0
-    for task in tasks:
-        if held and size + task.file.file_size_in_bytes > target:
-            yield held
-            held, size = [], 0
-        held.append(task)
-        size += task.file.file_size_in_bytes
-    if held:
-        yield held
 
 
 def _rewritten(session: DuckSession, state: TableState, portion: Portion) -> PreparedFiles:
@@ -117,6 +106,16 @@ def _rewritten(session: DuckSession, state: TableState, portion: Portion) -> Pre
         replaces=True,
         sequence=portion.sequence,
     )
+
+
+def _merge_manifests(engine: EmbeddedEngine, state: TableState, bookmark: Callable[[TableState], BookmarkWriter]) -> Landed | None:
+    """Write small manifests as one, where there are some. No file changes."""
+    table: Table = state.native
+    head = table.current_snapshot()
+    if head is None or not any(manifests.to_merge(head.manifests(table.io), table.properties, least=_FEWEST)):
+        return None
+    prepared = PreparedFiles(added=(), removed=(), rows=0, size=0, io=table.io, rebasable=True, replaces=True, fewest=_FEWEST)
+    return _land(engine, state, Portion((), None), prepared, bookmark)
 
 
 def _land(

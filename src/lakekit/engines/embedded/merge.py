@@ -46,8 +46,9 @@ def merge(session: DuckSession, state: TableState, changes: Node, *, on: tuple[s
     ``changes`` is read several times: rows that are staged, or a plain query over such rows.
     """
     table: Table = state.native
-    hits = session.relation(changes) if set(PLACES) <= set(session.schema(changes).names) else _located(session, state, changes, on)
-    touched = _touched(session, hits)
+    placed = set(PLACES) <= set(session.schema(changes).names)
+    hits = session.relation(changes) if placed else _located(session, state, changes, on)
+    touched = _touched(session, hits, once=placed)
     anew = {number for number, count in touched.items() if _is_anew(session.files.numbered[number], count, _mode(table, mode))}
     noted = sorted(touched.keys() - anew)
     writer, files = FileWriter(table), session.files.numbered
@@ -121,9 +122,10 @@ def _wanted(session: DuckSession, state: TableState, changes: Node, on: tuple[st
     return rows, {column: (least, greatest) for column, (least, greatest, values) in found.items() if values == rows and rows}
 
 
-def _touched(session: DuckSession, hits: str) -> Mapping[int, int]:
-    """How many rows of each file are replaced or go."""
-    return dict(session.fetch(f"SELECT _file, count(DISTINCT _pos) AS n FROM {hits} WHERE _change <> 'insert' GROUP BY _file"))
+def _touched(session: DuckSession, hits: str, *, once: bool) -> Mapping[int, int]:
+    """How many rows of each file are replaced or go; ``once``: each is hit once."""
+    rows = "count(*)" if once else "count(DISTINCT _pos)"
+    return dict(session.fetch(f"SELECT _file, {rows} AS n FROM {hits} WHERE _change <> 'insert' GROUP BY _file"))
 
 
 def _rewrite(session: DuckSession, state: TableState, writer: FileWriter, hits: str, numbers: list[int]) -> None:

@@ -21,7 +21,7 @@ from lakekit.engines.embedded.files import PLACES, Files
 from lakekit.engines.embedded.merge import merge, order
 from lakekit.engines.embedded.words import quote
 from lakekit.engines.embedded.writer import FileWriter, require_writable
-from lakekit.engines.plan import Frame, Function, Node, Query, Scan, Stream, TableState, WriteMode
+from lakekit.engines.plan import Frame, Function, Node, Query, Scan, Stream, TableState, WriteMode, known_schema
 from lakekit.engines.protocol import table
 from lakekit.errors import LakekitError, QueryError, SchemaError
 
@@ -183,9 +183,8 @@ class DuckSession:
 
     def schema(self, node: Node) -> pa.Schema:
         """The columns a node gives, without reading rows."""
-        if isinstance(node, Frame | Stream):
-            return node.schema
-        return self._columns(self.relation(node))
+        known = known_schema(node)
+        return self._columns(self.relation(node)) if known is None else known
 
     def _columns(self, relation: str) -> pa.Schema:
         reader, schema = self._export(self._con, f"(SELECT * FROM {relation} LIMIT 0)")
@@ -208,8 +207,8 @@ class DuckSession:
         """Evaluate once into a table of this session; it spills where it is large."""
         if isinstance(node, Frame):
             return node
-        if isinstance(node, Query) and node.plain:
-            frame = Frame(self.schema(node), self.relation(node))
+        if isinstance(node, Query) and node.schema is not None:
+            frame = Frame(node.schema, self.relation(node))
             if self._reads_registered(node):
                 self._over_registered.add(frame.native)
             return frame

@@ -24,6 +24,8 @@ from pyiceberg.table.update.snapshot import (
 )
 from pyiceberg.typedef import EMPTY_DICT
 
+from lakekit.engines.embedded import manifests
+
 if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
 
@@ -63,6 +65,7 @@ class RowDelta(_SnapshotProducer["RowDelta"]):
         removed: Files that go.
         sequence: The data sequence number of the added data files. None: that of the snapshot. Rows that are only moved keep that of the
             files they come from, so that nobody takes them for new ones.
+        fewest: How many small manifests become one. None: as the table's properties say.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class RowDelta(_SnapshotProducer["RowDelta"]):
         added: Iterable[DataFile],
         removed: Iterable[DataFile],
         sequence: int | None = None,
+        fewest: int | None = None,
     ) -> None:
         super().__init__(operation, transaction, transaction._table.io)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         files = list(added)
@@ -80,10 +84,11 @@ class RowDelta(_SnapshotProducer["RowDelta"]):
         self._added_deletes = [file for file in files if file.content != DataFileContent.DATA]
         self._deleted_data_files = set(removed)
         self._sequence = sequence
+        self._fewest = fewest or manifests.many(transaction.table_metadata.properties)
 
     def _manifests(self) -> list[ManifestFile]:
         self._build_delete_files_partition_predicate()
-        return [*self._new_manifests(), *self._existing_manifests()]
+        return [*self._new_manifests(), *self._merged(self._existing_manifests())]
 
     def _new_manifests(self) -> list[ManifestFile]:
         found: list[ManifestFile] = []
@@ -109,11 +114,13 @@ class RowDelta(_SnapshotProducer["RowDelta"]):
         return found
 
     def _existing_manifests(self) -> list[ManifestFile]:
-        """The parent's manifests; those that hold a removed file are written anew, and say that it goes."""
+        """The parent's manifests that name live files; those that hold a removed one are written anew, and say that it goes."""
         parent = self._transaction.table_metadata.snapshot_by_name(self._target_branch or "main")
         kept: list[ManifestFile] = []
         missing = {file.file_path for file in self._deleted_data_files}
         for manifest in parent.manifests(self._io) if parent is not None else []:
+            if not (manifest.has_added_files() or manifest.has_existing_files()):
+                continue
             entries = self._entries(manifest) if missing and self._may_hold(manifest) else []
             gone = {entry.data_file.file_path for entry in entries} & missing
             if not gone:
@@ -126,6 +133,18 @@ class RowDelta(_SnapshotProducer["RowDelta"]):
         if missing:
             raise ValidationException(f"{len(missing)} files to be removed are not in the table any more")
         return kept
+
+    def _merged(self, existing: list[ManifestFile]) -> list[ManifestFile]:
+        """The manifests, those of earlier snapshots merged where they have become many."""
+        if self._fewest is None:
+            return existing
+        earlier = [manifest for manifest in existing if manifest.added_snapshot_id != self._snapshot_id]
+        for group in manifests.to_merge(earlier, self._transaction.table_metadata.properties, least=self._fewest):
+            entries = [self._again(entry, set()) for manifest in group for entry in self._entries(manifest)]
+            gone = {manifest.manifest_path for manifest in group}
+            existing = [manifest for manifest in existing if manifest.manifest_path not in gone]
+            existing += [self._written(group[0].partition_spec_id, group[0].content, entries)] if entries else []
+        return existing
 
     def _entries(self, manifest: ManifestFile) -> list[ManifestEntry]:
         return manifest.fetch_manifest_entry(self._io, discard_deleted=True)

@@ -11,7 +11,7 @@ import attrs
 import pyarrow as pa
 
 from lakekit.engines.arrow import conform
-from lakekit.engines.plan import Frame, Function, Node, Query, Scan, Stream, TableState, WriteMode
+from lakekit.engines.plan import Frame, Function, Node, Query, Scan, Stream, TableState, WriteMode, known_schema
 from lakekit.engines.spark import dialect, failures, older, settings
 from lakekit.engines.spark import scan as scans
 from lakekit.engines.spark.commit import PreparedRows
@@ -102,10 +102,10 @@ class SparkWork:
 
     def schema(self, node: Node) -> pa.Schema:
         """The columns a node gives, without reading rows."""
-        if isinstance(node, Frame | Stream):
-            return dialect.readable_schema(node.schema)
         if isinstance(node, Scan):
             return node.state.schema
+        if (known := known_schema(node)) is not None:
+            return dialect.readable_schema(known)
         return self._run(lambda: dialect.arrow_schema(self.frame(node).schema))
 
     def stage(self, node: Node) -> Frame:
@@ -114,7 +114,7 @@ class SparkWork:
             return self._staged[id(node)][1]
         if isinstance(node, Frame) and not isinstance(node.native, pa.Table):
             return node
-        if isinstance(node, Query) and node.plain:
+        if isinstance(node, Query) and node.schema is not None:
             return Frame(self.schema(node), self._run(lambda: self.frame(node)))
         frame = self._run(lambda: self._stage(node))
         self._staged[id(node)] = (node, frame)

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from lakekit.engines.spark.tables import SparkTable
 
 _EVERY_DELETE: Final = {"delete-file-threshold": "1", "remove-dangling-deletes": "true"}
+_MANIFEST: Final = 8 << 20
+"""Iceberg's target size of a manifest."""
+_FEWEST: Final = 5
+"""So many small manifests are worth a rewrite."""
 _NONE: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -26,6 +30,8 @@ def compact(state: TableState) -> list[Landed]:
     strategy = "sort" if table.metadata.sort_order().fields else "binpack"
     options = ", ".join(f"{dialect.text(name)}, {dialect.text(value)}" for pair in _EVERY_DELETE.items() for name, value in [pair])
     found = _call(table, "rewrite_data_files", f"strategy => '{strategy}', options => map({options})")
+    if len(_small_manifests(table)) >= _FEWEST:
+        _call(table, "rewrite_manifests")
     after = table.reload().metadata
     if after.current_snapshot_id == state.head:
         return []
@@ -59,8 +65,15 @@ def sweep(state: TableState, before: datetime) -> int:
     return len(rows)
 
 
-def _call(table: SparkTable, procedure: str, arguments: str) -> dict[str, Any]:
-    statement = f"CALL {ident(table.catalog)}.system.{procedure}(table => {dialect.text(table.inner)}, {arguments})"
+def _small_manifests(table: SparkTable) -> list[Any]:
+    target = table.metadata.properties.get("commit.manifest.target-size-bytes", _MANIFEST)
+    with failures.explained():
+        return table.spark.sql(f"SELECT path FROM {table.path}.manifests WHERE length < {int(target)}").collect()
+
+
+def _call(table: SparkTable, procedure: str, *arguments: str) -> dict[str, Any]:
+    given = ", ".join((f"table => {dialect.text(table.inner)}", *arguments))
+    statement = f"CALL {ident(table.catalog)}.system.{procedure}({given})"
     with settings.pinned(table.spark), failures.explained():
         return table.spark.sql(statement).collect()[0].asDict()
 
