@@ -299,7 +299,10 @@ def sizes(options: argparse.Namespace) -> None:
     found = {}
     for count in counts:
         bench = made("clustered", count, options, size=10_000, files=max(2, count // 500_000))
-        bench.median(maintain, keep=True)  # as a table is that is looked after: not a manifest for each of its files
+        # As a table is that is looked after: not a manifest for each of its files, which are of the size wanted.
+        with iceberg(bench.folder).transaction() as transaction:
+            transaction.set_properties({"write.target-file-size-bytes": "10000000"})
+        bench.median(maintain, keep=True)
         found[f"{count:,}"] = bench.median(merge)
     print(measure.table("10,000 rows into", found))
     costs = [one.cpu for one in found.values()]
