@@ -43,6 +43,7 @@ IS_INFERRED: Final = "_is_inferred"
 # Of rows that are rejected:
 RULE: Final = "_rule"
 REASON: Final = "_reason"
+ABOUT: Final = "_about"
 PAYLOAD: Final = "_payload"
 
 UPSERT: Final = "upsert"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from lakekit.clock import instant_of
 from lakekit.commit import Commit
 from lakekit.engines.iceberg import OWN_BRANCH
-from lakekit.errors import CommitConflictError, ConfigError
+from lakekit.errors import CommitConflictError, ConfigError, TableError
 from lakekit.incremental import cas, changes, horizon
 from lakekit.names import TableName, text
 
@@ -36,6 +36,8 @@ def maintain(
     2. Snapshots older than ``older_than`` expire, and the files that only they named are removed. Kept are the current one, those that
        tags and branches name, and all since the oldest that a table of the lake has consumed: a consumer that lags is warned of.
     3. Files in the table's folders that nothing names are removed: what crashed writes left, once older than ``older_than`` and than a day.
+
+    While a table of the lake can't be read, nobody can tell what it needs: then a warning names it, and only step 1 is done.
 
     Others may write meanwhile: what they change isn't compacted, and they lose nothing. Memory is bounded by the file, not by the table.
 
@@ -74,8 +76,13 @@ def maintain(
     landed = lake.engine.compact(state, cas.unmoved)
     if landed:
         state = lake.engine.load(state.name)
-    state, snapshots, removed = _expire(lake, state, since)
-    removed += lake.engine.sweep(state, min(since, instant - WRITERS_NEED))
+    others, broken = _others(lake, state)
+    snapshots = removed = 0
+    if broken:
+        log.warning("%s: what nobody needs can't be told, so nothing is removed; can't be read: %s", state.label, ", ".join(broken))
+    else:
+        state, snapshots, removed = _expire(lake, state, others, since)
+        removed += lake.engine.sweep(state, min(since, instant - WRITERS_NEED), others)
     return Commit(
         table=state.label,
         committed=bool(landed or snapshots or removed or forgotten),
@@ -102,10 +109,24 @@ def _is_before(state: TableState, snapshot: int, since: datetime) -> bool:
     return found is not None and found.committed_at < since.timestamp() * 1000
 
 
-def _expire(lake: Lake, state: TableState, since: datetime) -> tuple[TableState, int, int]:
+def _others(lake: Lake, state: TableState) -> tuple[list[TableState], list[str]]:
+    """The other tables of the lake as they stand now, and the names of those that can't be read."""
+    found: list[TableState] = []
+    broken: list[str] = []
+    for name in lake.engine.tables():
+        try:
+            other = None if name == state.name else lake.find(name)
+        except TableError:
+            broken.append(text(name))
+            continue
+        found += [] if other is None else [other]
+    return found, broken
+
+
+def _expire(lake: Lake, state: TableState, others: Sequence[TableState], since: datetime) -> tuple[TableState, int, int]:
     """Let go what may. Gives the table afterwards, the number of snapshots, and that of files."""
     for _ in range(cas.ATTEMPTS):
-        snapshots = _expired(lake, state, since)
+        snapshots = _expired(state, others, since)
         branches = [
             name for name, snapshot in state.references.items() if name.startswith(OWN_BRANCH) and _is_before(state, snapshot, since)
         ]
@@ -120,11 +141,11 @@ def _expire(lake: Lake, state: TableState, since: datetime) -> tuple[TableState,
     raise CommitConflictError(state.label, "the table never stood still", got=f"{cas.ATTEMPTS} attempts", hint="run it again.")
 
 
-def _expired(lake: Lake, state: TableState, since: datetime) -> list[int]:
+def _expired(state: TableState, others: Sequence[TableState], since: datetime) -> list[int]:
     """The snapshots that may go."""
     kept = {snapshot for name, snapshot in state.references.items() if not name.startswith(OWN_BRANCH)}
     line = [found.id for found in state.ancestry()]
-    for consumer, snapshot in _consumed(lake, state):
+    for consumer, snapshot in _consumed(state, others):
         if snapshot in line:  # what has changed since is told by all the snapshots after it
             kept |= set(line[: line.index(snapshot) + 1])
             if _is_before(state, snapshot, since) and snapshot != state.head:
@@ -134,14 +155,11 @@ def _expired(lake: Lake, state: TableState, since: datetime) -> list[int]:
     return [snapshot for snapshot in state.snapshots if snapshot not in kept and _is_before(state, snapshot, since)]
 
 
-def _consumed(lake: Lake, state: TableState) -> Iterator[tuple[str, int]]:
-    """The tables of the lake that consume this one, each with the snapshot up to which it did."""
+def _consumed(state: TableState, others: Sequence[TableState]) -> Iterator[tuple[str, int]]:
+    """The tables of the lake that consume this one, each with the snapshot up to which it did: itself too, by a side."""
     upstream = changes.upstream(state)
-    for name in lake.engine.tables():
-        consumer = lake.find(name)
-        if consumer is None:
-            continue
+    for consumer in (state, *others):
         positions = cas.stored(consumer).positions
         for known in (upstream, f"side:{upstream}"):
             if known in positions and "snapshot" in positions[known].values:
-                yield text(name), positions[known].values["snapshot"]
+                yield consumer.label, positions[known].values["snapshot"]

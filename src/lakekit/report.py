@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from lakekit.commit import Commit, from_snapshot, upkeep
+from lakekit.engines.plan import Query, Scan
+from lakekit.engines.protocol import table as fetched
+from lakekit.errors import TableError, TableNotFoundError
 from lakekit.incremental import cas, changes, contract
 from lakekit.lake import Lake
-from lakekit.names import companion, text
+from lakekit.names import Identifier, companion, text
 
 if TYPE_CHECKING:
     from lakekit.bookmark import Position
@@ -28,6 +32,7 @@ class UpstreamStatus:
         side: Whether rows are only looked up in it.
         position: The details of the stored position.
         behind: Snapshots of the table that are not consumed yet. None: it is a source, or nobody can tell because snapshots have expired.
+        behind_since: When the oldest of these was made (UTC). None: there is none, or nobody can tell.
     """
 
     upstream: str
@@ -35,6 +40,7 @@ class UpstreamStatus:
     side: bool
     position: Mapping[str, Any]
     behind: int | None
+    behind_since: datetime | None = None
 
 
 @attrs.frozen
@@ -46,10 +52,14 @@ class TableStatus:
         layer: ``bronze``, ``merged``, ``scd2``, ``groups`` … None: lakekit didn't write it.
         rows: Rows stored, soft-deleted ones too; too few where another tool keeps position deletes of files that are gone. None: nobody can
             tell.
-        rejects: Rows in ``<table>__rejects``.
+        rejects: Rows in ``<table>__rejects``, those that `replay` has closed too.
+        open_rejects: Those that wait for somebody to mend them, by rule and reason: ``"email: not_an_email"``.
         snapshots: Snapshots that have not expired.
         committed_at: When the current snapshot was made (UTC). None: nothing was ever written.
         upstreams: What it consumes.
+        last: What the last write did. None: nothing was ever written.
+        upkeep: Why reads of it suffer, until `maintain` mends it. Empty: they don't.
+        problem: Why it can't be read; then nothing else is known of it. None: it can be.
     """
 
     table: str
@@ -59,6 +69,16 @@ class TableStatus:
     snapshots: int
     committed_at: datetime | None
     upstreams: tuple[UpstreamStatus, ...]
+    open_rejects: Mapping[str, int] = attrs.field(factory=dict)
+    last: Commit | None = None
+    upkeep: str = ""
+    problem: str | None = None
+
+    def notes(self) -> list[str]:
+        """What somebody should look at."""
+        found = [f"{self.table} can't be read: {self.problem}"] if self.problem else []
+        found += [f"{self.table}: {count:,} open rejects, {reason}" for reason, count in self.open_rejects.items()]
+        return found + ([f"{self.table}: {self.upkeep}; maintain() mends it"] if self.upkeep else [])
 
 
 @attrs.frozen
@@ -83,6 +103,7 @@ class Status:
         for table in self.tables:
             when = table.committed_at.isoformat(sep=" ", timespec="seconds").replace("+00:00", "Z") if table.committed_at else "never"
             own = [table.table, table.layer or "-", "?" if table.rows is None else f"{table.rows:,}", f"{table.rejects:,}", when]
+            own = [table.table, "-", "?", "?", "?"] if table.problem else own
             for index, upstream in enumerate(table.upstreams or (None,)):
                 consumes = (
                     []
@@ -95,19 +116,25 @@ class Status:
     def __str__(self) -> str:
         lines = self._lines()
         widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
-        return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+        rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+        return "\n".join([*rows, *self._notes()])
+
+    def _notes(self) -> list[str]:
+        return [note for table in self.tables for note in table.notes()]
 
     def _repr_html_(self) -> str:
         head, *rows = self._lines()
         cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
         body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-        return f"<table><tr>{cells}</tr>{body}</table>"
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self._notes())
+        return f"<table><tr>{cells}</tr>{body}</table>{notes}"
 
 
 def status(lake: Lake) -> Status:
-    """How every table of a lake stands, from metadata alone: rows, rejects, the last commit, what it consumes and how far it is behind.
+    """How every table of a lake stands: rows, rejects, the last commit, what it consumes, how far it is behind, and what wants somebody's care.
 
-    Companion tables (``<table>__rejects`` and the like) are not listed.
+    From metadata alone, but for the open rejects, which are counted. Companion tables (``<table>__rejects`` and the like) are not listed. A
+    table that can't be read is listed with its ``problem``, and keeps nobody from hearing of the others.
 
     >>> import lakekit as lk, tempfile
     >>> lake = lk.connect(tempfile.mkdtemp())
@@ -116,9 +143,16 @@ def status(lake: Lake) -> Status:
     >>> lk.status(lake)["silver.things"].upstreams[0].behind
     0
     """
-    states = {name: lake.engine.load(name) for name in lake.engine.tables()}
-    by_upstream = {changes.upstream(state): state for state in states.values()}
+    states: dict[Identifier, TableState] = {}
     found: list[TableStatus] = []
+    for name in lake.engine.tables():
+        try:
+            states[name] = lake.engine.load(name)
+        except TableNotFoundError:  # dropped meanwhile
+            continue
+        except TableError as error:
+            found.append(TableStatus(text(name), None, None, 0, 0, None, (), problem=error.problem))
+    by_upstream = {changes.upstream(state): state for state in states.values()}
     for name, state in states.items():
         if "__" in name[-1] and (*name[:-1], name[-1].rpartition("__")[0]) in states:
             continue
@@ -133,9 +167,20 @@ def status(lake: Lake) -> Status:
                 snapshots=len(state.snapshots),
                 committed_at=datetime.fromtimestamp(state.current.committed_at / 1000, UTC) if state.current else None,
                 upstreams=tuple(_upstream(key, position, by_upstream) for key, position in sorted(positions.items())),
+                open_rejects=_open(lake, rejects) if rejects else {},
+                last=from_snapshot(state.label, state.current) if state.current else None,
+                upkeep=upkeep(state.current.summary) if state.current else "",
             )
         )
-    return Status(tuple(found))
+    return Status(tuple(sorted(found, key=lambda status: status.table)))
+
+
+def _open(lake: Lake, rejects: TableState) -> dict[str, int]:
+    """The rejects that wait to be mended, by rule and reason."""
+    words = "SELECT concat(_rule, ': ', _reason) AS why, count(*) AS n FROM rejects WHERE _state = 'open' GROUP BY _rule, _reason"
+    with lake.engine.session() as session:
+        rows = fetched(session, Query(words, {"rejects": Scan(rejects, rejects.head)})).to_pylist()
+    return {row["why"]: row["n"] for row in sorted(rows, key=lambda row: (-row["n"], row["why"]))}
 
 
 def _rows(state: TableState) -> int | None:
@@ -149,8 +194,10 @@ def _rows(state: TableState) -> int | None:
 def _upstream(key: str, position: Position, tables: Mapping[str, TableState]) -> UpstreamStatus:
     side = key.startswith("side:")
     table = tables.get(key.removeprefix("side:"))
-    behind = None
+    behind = since = None
     if table is not None:
+        line = list(table.ancestry())
         consumed = position.values.get("snapshot")
-        behind = next((newer for newer, snapshot in enumerate(table.ancestry()) if snapshot.id == consumed), None)
-    return UpstreamStatus(key, text(table.name) if table else None, side, position.values, behind)
+        behind = next((newer for newer, snapshot in enumerate(line) if snapshot.id == consumed), None)
+        since = datetime.fromtimestamp(line[behind - 1].committed_at / 1000, UTC) if behind else None
+    return UpstreamStatus(key, text(table.name) if table else None, side, position.values, behind, since)

@@ -90,7 +90,7 @@ def figures(commit: lk.Commit) -> dict[str, int]:
 
 def contents(lake: Any) -> dict[str, list[str]]:
     """The rows of every table without what differs from run to run: writes, ids that hang on the tables' own, and when keys were read."""
-    own = {"_write_id", "_reject_id", "_origin", "_since", "_source_timestamp", "_row"}
+    own = {"_write_id", "_reject_id", "_origin", "_since", "_source_timestamp", "_row", "_run"}
 
     def shown(row: dict[str, Any]) -> str:
         kept = {name: value for name, value in row.items() if name not in own}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +120,19 @@ def test_a_table_without_its_metadata_is_refused_by_every_function(damage: str, 
 def test_a_table_without_some_of_its_rows_is_refused_by_whatever_reads_them(damage: str, filled: Any, tmp_path: Path) -> None:
     WITHOUT_ROWS[damage](filled)
     assert refused(filled, tmp_path, READERS) == {}
+
+
+def test_maintain_and_status_go_on_beside_a_broken_table_and_nothing_goes_that_it_may_need(
+    filled: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(6):
+        lk.append(frame(filled, f"more {number}", *ROWS), into="bronze.people")
+    before = lk.status(filled)["bronze.people"].snapshots
+    metadata(filled).unlink()
+    commit = lk.maintain(filled, "bronze.people", older_than=timedelta(0))
+    assert (commit.files, commit.snapshots_expired, commit.files_removed) == (1, 0, 0)
+    assert any(NAME in record.getMessage() for record in caplog.records)
+    status = lk.status(filled)
+    assert (status[NAME].problem is not None, status[NAME].rows) == (True, None)
+    assert status["bronze.people"].snapshots == before + 1
+    assert f"{NAME} can't be read" in str(status)

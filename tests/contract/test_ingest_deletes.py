@@ -12,7 +12,7 @@ import pytest
 import lakekit as lk
 from lakekit import sources
 from lakekit.errors import ConfigError, GuardError, TableNotFoundError
-from tests.contract.helpers import snapshots, stored
+from tests.contract.helpers import compact, expire_all_but_the_last, snapshots, stored
 
 TABLE = "bronze.people"
 Put = Callable[..., None]
@@ -102,3 +102,23 @@ def test_a_missing_table_and_a_source_without_a_key_are_refused(lake: Any, peopl
     lk.ingest(lake, people, into=TABLE)
     with pytest.raises(ConfigError, match="primary_key="):
         lk.ingest_deletes(lake, sources.Files(people.path, format="json"), into=TABLE)
+
+
+def test_bookmarks_outlive_another_tool_that_compacts_and_lets_everything_expire(lake: Any, people: sources.Files, put: Put) -> None:
+    for name, ids in {"a": range(20), "b": range(20, 25)}.items():
+        put(name, *ids)
+        lk.ingest(lake, people, into=TABLE)
+    put("b")
+    assert run(lake, people, deletes=lk.Deletes(force=True)).deleted == 5
+    lk.merge(lk.read_new(lake, TABLE, into="silver.people"), key="id")
+    known = {
+        name: [(found.upstream, dict(found.position)) for found in lk.status(lake)[name].upstreams] for name in (TABLE, "silver.people")
+    }
+    for name in known:
+        compact(lake, name)
+        expire_all_but_the_last(lake, name)
+    assert {name: [(found.upstream, dict(found.position)) for found in lk.status(lake)[name].upstreams] for name in known} == known
+    assert run(lake, people).committed is False
+    put("c", 99)
+    assert lk.ingest(lake, people, into=TABLE).inserted == 1
+    assert lk.merge(lk.read_new(lake, TABLE, into="silver.people"), key="id").inserted == 1

@@ -91,7 +91,10 @@ def test_status_says_what_is_consumed_and_how_far_behind(filled: Any) -> None:
     status = lk.status(filled)
     table = status[DOWN]
     assert (table.layer, table.rows, table.upstreams[0].table, table.upstreams[0].behind) == ("merged", 3, UP, 1)
-    assert status["silver.others"].rejects == 1
+    assert (status["silver.others"].rejects, status["silver.others"].open_rejects) == (1, {"key: null_key": 1})
+    assert table.upstreams[0].behind_since == lk.history(filled, UP)[0].committed_at
+    assert status["silver.others"].last == lk.history(filled, "silver.others")[0]
+    assert "silver.others: 1 open rejects, key: null_key" in str(status)
     assert [found.table for found in status.tables] == [UP, "silver.others", DOWN]
     assert UP in str(status)
     assert "<table>" in status._repr_html_()

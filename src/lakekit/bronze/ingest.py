@@ -138,7 +138,8 @@ def _append(
 ) -> Commit:
     start = stored.positions.get(upstream)
     at = (start.at if start else 0) + 1
-    write_id = Bookmark({upstream: Span(start, Position(at))}, epoch=stored.epoch).write_id(state.label)
+    reading = Bookmark({upstream: Span(start, Position(at))}, epoch=stored.epoch)
+    write_id = reading.write_id(state.label)
     with lake.engine.session() as session:
         began = time.perf_counter()
         # Once a bookmark was set back, anything that comes may be there.
@@ -152,7 +153,7 @@ def _append(
             figures = incoming.figures(state.label, inserted=prepared.rows)
             if incoming.rejected:
                 rejects.refuse_too_many(incoming.rejected, incoming.rows, limit, into=into)
-                rejects.write(lake, session, into, _gathered(session, into, upstream, incoming, instant))
+                rejects.write(lake, session, into, _gathered(session, into, upstream, incoming, instant), reading)
             if prepared.rows == 0 and start is not None and details == start.values:
                 cas.heal(lake.engine, state)
                 return attrs.evolve(figures, seconds=seconds)

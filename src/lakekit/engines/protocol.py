@@ -176,8 +176,11 @@ class Engine(Protocol):
         """Let snapshots and branches go, and remove the files that only they named. Gives their number."""
         ...
 
-    def sweep(self, state: TableState, before: datetime) -> int:
-        """Remove the files in a table's folders that nothing names and that were written before an instant. Gives their number."""
+    def sweep(self, state: TableState, before: datetime, others: Sequence[TableState]) -> int:
+        """Remove the files in a table's folders that nothing names and that were written before an instant. Gives their number.
+
+        ``others`` are the other tables of the lake, whose folders may lie in these.
+        """
         ...
 
     def frame(self, data: object) -> Frame:

@@ -93,6 +93,7 @@ def merge_scd2(
     Raises:
         SchemaError: A named column is missing, or types conflict.
         ConfigError: Arguments that don't fit together.
+        TableError: The table is of a format that the engine can't write.
         ContractError: A full feed that is older than the last one, or too many rejects.
         GuardError: A full feed came up empty, or lacks more than ``max_fraction`` of the open members.
         CommitConflictError: Another run consumed a part of the batch first.
@@ -146,6 +147,7 @@ def merge_scd2(
     spec = attrs.evolve(spec, adopted={name: last for name, last in dimension.adopted(state).items() if name in spec.tracked})
     if state is not None:
         dimension.require_same(state, spec)
+        lake.engine.require_writable(state)
     began = time.perf_counter()
     with lake.engine.session() as session:
         required = keys if observed and effective_at is None else (*keys, given.effective_at)
@@ -154,7 +156,7 @@ def merge_scd2(
         rejects.refuse_too_many(figures.rejected, figures.read, max_reject_fraction, into=into_)
         if not dry_run:
             for item in staged.bad:
-                rejects.write(lake, session, into_, item)
+                rejects.write(lake, session, into_, item, batch.bookmark)
         if state is not None:
             whole = feed == "changes" and _is_whole(batch.bookmark)
             state, spec = dimension.take_new_columns(lake, session, state, spec, new_column, complete=whole, dry_run=dry_run)

@@ -91,7 +91,7 @@ def stage(session: Session, batch: Batch, into: Identifier, spec: Scd2Spec, cond
         f"SELECT *, CASE {rule} END AS _rule, concat('null_', CASE {rule} END) AS _reason FROM batch WHERE {missing}", {"batch": rows}
     )
     bad = [rejects.gather(session, into, item) for item in (*batch.rejects, rejects.Rejects(nulls, nulls, batch.origin, batch.since))]
-    sizes = [count(session, item) for item in bad]
+    sizes = [rejects.total(session, [item]) for item in bad]
     read = count(session, events)
     figures = Commit(table=text(into), read=read + sum(sizes), rejected=sum(sizes), columns_not_carried=batch.not_carried)
     return Feed(events, tuple(item for item, size in zip(bad, sizes, strict=True) if size), figures)

@@ -74,7 +74,7 @@ def gather(run: Run, sources: Sequence[Source]) -> Incoming:
     union = " UNION ALL ".join(f"SELECT * FROM {name}" for name in parts)
     staged = run.session.stage(Query(f"SELECT {RECORD_ID} AS record_id, * FROM ({union})", parts))
     bad = [item for item in bad if count(run.session, item)]
-    rejected = sum(count(run.session, item) for item in bad)
+    rejected = rejects.total(run.session, bad)
     found = run.session.one(Query("SELECT count(*) AS kept, coalesce(sum(_of), 0) AS read FROM records", {"records": staged}))
     figures = Commit(
         table=text(run.into), read=int(found["read"]) + rejected, rejected=rejected, duplicates=int(found["read"]) - found["kept"]

@@ -84,6 +84,7 @@ def resolve_identities(
     bookmark = _united(batches)
     main = lake.find(into_)
     if main is not None:
+        lake.engine.require_writable(main)
         target_write = bookmark.write_id(main.label)
         if cas.judge(main, bookmark, target_write) == "done":
             return Commit(table=main.label, write_id=target_write)
@@ -98,7 +99,7 @@ def resolve_identities(
         rejects.refuse_too_many(incoming.figures.rejected, incoming.figures.read, max_reject_fraction, into=into_)
         if not dry_run:
             for item in incoming.bad:
-                rejects.write(lake, session, into_, item)
+                rejects.write(lake, session, into_, item, bookmark)
             _note(run, record_key)
         with _timed(phases, "records"):
             recorded = records.update(run, incoming, bookmark)

@@ -37,6 +37,7 @@ def append(
 
     Raises:
         ConfigError: The batch has no bookmark, so that a retry would double its rows; or another table was named before.
+        TableError: The table is of a format that the engine can't write.
         BookmarkLostError: The table's bookmark is gone, or the upstream's history has expired, so that rows could double.
         CommitConflictError: Another run consumed a part of the batch first.
 
@@ -61,6 +62,8 @@ def append(
             hint="write by key with merge(), or rewind() to a position you know.",
         )
     sides.refuse_sides(batch, place="append()", hint="write by key with merge(): rows are looked up again when a side changes.")
+    if (found := batch.lake.find(into_)) is not None:
+        batch.lake.engine.require_writable(found)
     batch = target.settle(batch, into_)
     schema = target.schema_for(
         batch.schema,
@@ -70,7 +73,7 @@ def append(
         for item in batch.rejects:
             session.stage(item.shared)
         bad = [rejects.gather(session, into_, item) for item in batch.rejects]
-        rejected = sum(count(session, item) for item in bad)
+        rejected = rejects.total(session, bad)
         rows = session.stage(batch.node)
         size = count(session, rows)
         rejects.refuse_too_many(rejected, size + rejected, max_reject_fraction, into=into_)
@@ -79,7 +82,7 @@ def append(
             return figures
         if rejected:
             for item in bad:
-                rejects.write(batch.lake, session, into_, item)
+                rejects.write(batch.lake, session, into_, item, batch.bookmark)
         state, added = target.ensure(batch.lake, into_, schema, layer="bronze", on_change=on_change, place="append")
         cas.require_bookmark(state)
         figures = attrs.evolve(figures, columns_added=added)

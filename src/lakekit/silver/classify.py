@@ -11,7 +11,6 @@ from lakekit import columns as system
 from lakekit.commit import Commit
 from lakekit.deletes import Deletes
 from lakekit.engines.plan import Frame, Node, Query, Scan, TableState, WriteMode
-from lakekit.engines.protocol import count
 from lakekit.engines.types import dotted, ident
 from lakekit.errors import ContractError
 from lakekit.incremental import horizon, rejects
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lakekit.batch import Batch
+    from lakekit.bookmark import Bookmark
     from lakekit.engines.protocol import Session
     from lakekit.lake import Lake
 
@@ -76,11 +76,11 @@ class Work:
     bad: tuple[Frame, ...]
     figures: Commit
 
-    def write_rejects(self, lake: Lake, session: Session, into: Identifier) -> None:
+    def write_rejects(self, lake: Lake, session: Session, into: Identifier, bookmark: Bookmark) -> None:
         """Write the rejects, if there are any."""
         if self.figures.rejected:
             for item in self.bad:
-                rejects.write(lake, session, into, item)
+                rejects.write(lake, session, into, item, bookmark)
 
 
 def reduce(session: Session, batch: Batch, into: Identifier, spec: Spec) -> Work:
@@ -114,7 +114,7 @@ def reduce(session: Session, batch: Batch, into: Identifier, spec: Spec) -> Work
     if found["total"] > read:
         nulls = Query(f"SELECT *, 'key' AS _rule, 'null_key' AS _reason FROM batch WHERE {missing}", {"batch": rows})
         bad.append(rejects.gather(session, into, rejects.Rejects(nulls, nulls, batch.origin, batch.since)))
-    rejected = sum(count(session, item) for item in bad)
+    rejected = rejects.total(session, bad)
     commit = Commit(table=".".join(into), read=read + rejected, duplicates=read - size, rejected=rejected)
     # Files are not looked for by a column that is NULL in some row: their statistics speak of values.
     bounds = {

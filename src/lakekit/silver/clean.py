@@ -47,19 +47,22 @@ def clean(batch: Batch, rules: Mapping[str, Rule | Sequence[Rule]], *, checks: M
     functions: dict[str, Function] = {}
     applied = [f"{_applied(batch, column, chain, functions)} AS `_rule_{index}`" for index, (column, chain) in enumerate(chains.items())]
     shared = Query(f"SELECT {', '.join(['*', *applied])} FROM batch", {"batch": batch.node}, functions)
-    failures = [(f"`_rule_{index}`.rule", f"`_rule_{index}`.reason") for index in range(len(chains))]
-    failures += [(_check(name, words), f"CASE WHEN NOT ({words}) THEN 'check_failed' END") for name, words in conditions.items()]
+    failures = [(f"`_rule_{index}`.rule", f"`_rule_{index}`.reason", column) for index, column in enumerate(chains)]
+    failures += [
+        (_check(name, words), f"CASE WHEN NOT ({words}) THEN 'check_failed' END", f"the check {name}") for name, words in conditions.items()
+    ]
     if not failures:
         return batch
-    rule = f"coalesce({', '.join([rule for rule, _ in failures])}, NULL)"
-    reason = f"coalesce({', '.join([reason for _, reason in failures])}, NULL)"
+    rule = f"coalesce({', '.join([rule for rule, _, _ in failures])}, NULL)"
+    reason = f"coalesce({', '.join([reason for _, reason, _ in failures])}, NULL)"
+    about = " ".join(f"WHEN {reason} IS NOT NULL THEN {sql.literal(subject)}" for _, reason, subject in failures)
     deleted = f"`{system.OPERATION}` = '{system.DELETE}'" if system.OPERATION in names else "false"
     cleaned = {column: _value(batch, column, chain, index) for index, (column, chain) in enumerate(chains.items())}
     kept = ", ".join(f"{cleaned[name]} AS {ident(name)}" if name in cleaned else ident(name) for name in names)
     original = ", ".join(ident(name) for name in names)
     good = Query(f"SELECT {kept} FROM shared WHERE {reason} IS NULL OR {deleted}", {"shared": shared})
     bad = Query(
-        f"SELECT {original}, {rule} AS _rule, {reason} AS _reason FROM shared WHERE {reason} IS NOT NULL AND NOT {deleted}",
+        f"SELECT {original}, {rule} AS _rule, {reason} AS _reason, CASE {about} END AS {system.ABOUT} FROM shared WHERE {reason} IS NOT NULL AND NOT {deleted}",
         {"shared": shared},
     )
     return attrs.evolve(batch, node=good, rejects=(*batch.rejects, Rejects(bad, shared, batch.origin, batch.since)))

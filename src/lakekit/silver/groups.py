@@ -126,6 +126,7 @@ def replace_groups(
         ConfigError: The batch is not one of `read_new_groups`.
         SchemaError: A column of the group is gone.
         ContractError: A row belongs to a group that was not read, or too many rejects.
+        TableError: The table is of a format that the engine can't write.
         CommitConflictError: Another run consumed a part of the batch first.
 
     >>> import lakekit as lk, tempfile
@@ -143,24 +144,26 @@ def replace_groups(
     names = batch.columns
     target.require_columns(names, groups.by, place=place)
     schema = target.schema_for(batch.schema, [system.WRITE_ID])
+    found = batch.lake.find(into_)
+    if found is not None:
+        batch.lake.engine.require_writable(found)
     began = time.perf_counter()
     with batch.lake.engine.session() as session:
         for item in batch.rejects:
             session.stage(item.shared)
         bad = [rejects.gather(session, into_, item) for item in batch.rejects]
-        rejected = sum(count(session, item) for item in bad)
+        rejected = rejects.total(session, bad)
         rows = session.stage(Query(f"SELECT {', '.join(map(ident, schema.names[:-1]))} FROM batch", {"batch": batch.node}))
         touched = None if groups.touched is None else session.stage(groups.touched)
         read = count(session, rows)
         rejects.refuse_too_many(rejected, read + rejected, max_reject_fraction, into=into_)
         _refuse_strangers(session, rows, touched, groups.by, place=place)
         figures = Commit(table=text(into_), read=read + rejected, rejected=rejected, columns_not_carried=batch.not_carried)
-        found = batch.lake.find(into_)
         if dry_run:
             found = found or TableState.not_there_yet(into_, schema)
         else:
-            for item in bad:
-                rejects.write(batch.lake, session, into_, item)
+            for item in bad if rejected else ():
+                rejects.write(batch.lake, session, into_, item, batch.bookmark)
             found, added = target.ensure(
                 batch.lake, into_, schema, layer="groups", key=groups.by, on_change=on_change, place="replace_groups"
             )

@@ -128,7 +128,7 @@ def merge(
         work = reduce(session, batch, into_, spec)
         rejects.refuse_too_many(work.figures.rejected, work.figures.read, max_reject_fraction, into=into_)
         if not dry_run:
-            work.write_rejects(batch.lake, session, into_)
+            work.write_rejects(batch.lake, session, into_, bookmark)
             for side in batch.sides:
                 if side.infer is not None:
                     side.infer(session, work.rows)
@@ -147,7 +147,7 @@ def merge(
                 rejects.refuse_too_many(planned.figures.rejected, planned.figures.read, max_reject_fraction, into=into_)
                 late = rejects.gather(session, into_, _too_late(batch, work, planned.too_late, spec))
                 if not dry_run:
-                    rejects.write(batch.lake, session, into_, late)
+                    rejects.write(batch.lake, session, into_, late, bookmark)
             return _plan(session, state, batch, bookmark, planned, spec, write_id)
 
         seconds = {"read": time.perf_counter() - began}

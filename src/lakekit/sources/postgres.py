@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, get_args
@@ -19,12 +19,16 @@ from lakekit.sources.cursors import NullCursor
 from lakekit.sources.protocol import Details, Increment, KeyRead, Overlap, Target
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from lakekit.engines.spark.tables import SparkEngine
     from lakekit.sources.postgres_session import Relation, Session
     from lakekit.sources.postgres_types import Column
     from lakekit.sources.postgres_watermark import Activity, CursorType, Mark, Value
 
 logger = logging.getLogger(__name__)
+
+KEYS_AT_ONCE = 1_000
 
 
 def _check_dsn(_instance: object, _attribute: object, value: object) -> None:
@@ -326,7 +330,7 @@ class PostgresTable:
         """Read the keys that live in the table now, in one snapshot.
 
         Args:
-            scope: A condition of PostgreSQL that limits them. It is added to ``where=``.
+            scope: A condition of PostgreSQL that limits them. It is added to ``where=``. A row that has left the scope is not gone.
 
         Raises:
             ConfigError: There is no primary key.
@@ -343,7 +347,18 @@ class PostgresTable:
             columns = postgres_read.choose(attrs.evolve(self, columns=key, cursor=None, lookback=None), session.columns(relation))
             with session.stream(postgres_read.key_query(self, columns, scope=scope)) as (_, batches):
                 read = postgres_read.Read(self, columns, None, batches, bare=True)
-                yield KeyRead(read.schema, read.batches(), read_at)
+                yield KeyRead(read.schema, read.batches(), read_at, among=None if scope is None else self._among(session, columns))
+
+    def _among(self, session: Session, columns: list[Column]) -> Callable[[pa.Table], Iterator[pa.RecordBatch]]:
+        """Looks keys up, whatever the scope, in the snapshot of a key read."""
+
+        def among(keys: pa.Table) -> Iterator[pa.RecordBatch]:
+            for part in keys.to_batches(max_chunksize=KEYS_AT_ONCE):
+                query = postgres_read.key_query(self, columns, scope=postgres_read.one_of(part))
+                with session.stream(query) as (_, batches):
+                    yield from postgres_read.Read(self, columns, None, batches, bare=True).batches()
+
+        return among
 
     def _read_at(self, activity: Activity) -> datetime:
         if activity.horizon is None:

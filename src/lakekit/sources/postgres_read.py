@@ -97,6 +97,18 @@ def key_query(table: PostgresTable, columns: Sequence[Column], *, scope: str | N
     return f"SELECT {postgres_types.select_list(columns)}{_from(table, [table.where, scope])}"
 
 
+def one_of(keys: pa.RecordBatch) -> str:
+    """A condition that holds for these keys. A literal without a type takes that of the column it is compared with."""
+    names = ", ".join(map(quote, keys.schema.names))
+    rows = (", ".join(_literal(value) for value in row.values()) for row in keys.to_pylist())
+    return f"({names}) IN ({', '.join(f'({row})' for row in rows)})"
+
+
+def _literal(value: object) -> str:
+    text = f"\\x{value.hex()}" if isinstance(value, bytes) else value.isoformat() if isinstance(value, date) else str(value)
+    return "'" + text.replace("'", "''") + "'"
+
+
 def top(session: Session, table: PostgresTable) -> int | None:
     """The largest value of an integer cursor now. Without ``where=``: an index gives it at once, and a larger one is as safe."""
     ((value,),) = session.rows(f"SELECT max({quote(table.cursor or '')})::int8{_from(table, [])}")

@@ -101,11 +101,14 @@ class KeyRead:
     Attributes:
         batches: The primary key's columns, in Arrow batches, named as in the target.
         read_at: The instant of the read, on the source's clock (UTC).
+        among: Of these keys, those that live at that instant, whatever the scope; called once the batches are exhausted. None: there is no
+            scope.
     """
 
     schema: pa.Schema
     batches: Iterator[pa.RecordBatch]
     read_at: datetime
+    among: Callable[[pa.Table], Iterator[pa.RecordBatch]] | None = None
 
 
 @runtime_checkable

@@ -164,10 +164,9 @@ class EmbeddedEngine:
         require_writable(state)
         return expire.expire(state, snapshots, branches)
 
-    def sweep(self, state: TableState, before: datetime) -> int:
+    def sweep(self, state: TableState, before: datetime, others: Sequence[TableState]) -> int:
         """Remove the files in a table's folders that nothing names and that were written before an instant. Gives their number."""
-        homes = [self.load(name).native.location() for name in self.tables() if name != state.name]
-        return expire.sweep(state, before, homes)
+        return expire.sweep(state, before, [other.native.location() for other in others])
 
     def frame(self, data: object) -> Frame:
         """Take a user's own frame, evaluated once."""

@@ -240,7 +240,7 @@ class SparkEngine:
         """Let snapshots and branches go, and remove the files that only they named. Gives their number."""
         return upkeep.expire(state, snapshots, branches)
 
-    def sweep(self, state: TableState, before: datetime) -> int:
+    def sweep(self, state: TableState, before: datetime, others: Sequence[TableState]) -> int:
         """Remove the files in a table's folder that nothing names and that were written before an instant. Gives their number."""
         return upkeep.sweep(state, before)
 

@@ -1,0 +1,52 @@
+"""Why a row was rejected, in words: what stands beside the reason's code for whoever reads the rejects."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lakekit.engines.sql import literal
+
+WORDS: Final = {
+    "ambiguous": "may mean more than one thing",
+    "check_failed": "does not hold",
+    "empty": "is empty",
+    "has_extension": "has an extension",
+    "nested_too_deeply": "the message is nested too deeply",
+    "no_area_code": "has no area code",
+    "no_country_code": "has no country code",
+    "no_match": "does not match the pattern",
+    "no_such_time": "is a time that a clock change leaves out",
+    "no_time_zone": "has no time zone",
+    "not_a_date": "is no date",
+    "not_a_number": "is no number",
+    "not_a_phone_number": "is no phone number",
+    "not_a_timestamp": "is no timestamp",
+    "not_an_email": "is no e-mail address",
+    "not_an_object": "the message is JSON, but no object",
+    "not_assigned": "is a phone number that is not assigned",
+    "not_in_list": "is none of the values allowed",
+    "not_json": "the message is no JSON",
+    "not_whole": "is no whole number",
+    "null": "is NULL",
+    "out_of_range": "is out of range",
+    "too_late": "is older than what merge() can still place: nobody can tell whether it was deleted",
+    "too_long": "is too long",
+    "too_many_digits": "has too many digits",
+    "too_many_fraction_digits": "has too many digits after the point",
+    "too_short": "is too short",
+    "unknown_country_code": "has a country code that nobody has",
+}
+
+
+def in_words(reason: str, subject: str | None) -> str:
+    """SQL for a reason in words, from SQL for its code and for what it is about (None: the row).
+
+    A code of somebody's own is given as it is, with spaces. No value of the row stands in it.
+
+    >>> in_words("_reason", None).startswith("CASE _reason WHEN 'ambiguous' THEN 'may mean more than one thing'")
+    True
+    """
+    known = " ".join(f"WHEN {literal(code)} THEN {literal(words)}" for code, words in WORDS.items())
+    missing = f"CASE WHEN substring({reason}, 1, 5) = 'null_' THEN concat(substring({reason}, 6), ' is NULL') ELSE replace({reason}, '_', ' ') END"
+    words = f"CASE {reason} {known} ELSE {missing} END"
+    return words if subject is None else f"concat({subject}, ' ', {words})"
