@@ -9,6 +9,7 @@ import attrs
 import pyarrow as pa
 
 from lakekit import columns as system
+from lakekit import progress
 from lakekit.bookmark import Bookmark, Position, Span
 from lakekit.clock import instant_of
 from lakekit.commit import Commit
@@ -78,7 +79,7 @@ def ingest_deletes(
     instant = instant_of(now, place="ingest_deletes(now=)")
     # The table was loaded before: what is gone from the source now was there when the table's rows were read.
     with source.keys(scope=deletes.scope) as read, lake.engine.session() as session:
-        compared = _Comparison(session, state, keys, deletes.scope)
+        compared = _Comparison(session, state, keys, deletes.scope, lake.engine.progress)
         present = session.stage(compared.fitted(read))
         size = count(session, present)
         dead = compared.dead()
@@ -109,6 +110,7 @@ class _Comparison:
     state: TableState
     keys: tuple[str, ...]
     scope: str | None
+    show: bool | None
 
     @property
     def _rows(self) -> Scan:
@@ -141,7 +143,10 @@ class _Comparison:
             for field in fields
             for name in [ident(field.name)]
         ]
-        return Query(f"SELECT {', '.join(items)} FROM present", {"present": Stream(schema, read.batches)})
+        return Query(
+            f"SELECT {', '.join(items)} FROM present",
+            {"present": Stream(schema, progress.rows(f"{self.state.label}: keys", read.batches, show=self.show))},
+        )
 
     def dead(self) -> Frame:
         """The keys whose last row is a delete, with that row's columns. They are looked for among the keys that ever were deleted."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+import attrs
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakekit import columns as system
+from lakekit import progress
 from lakekit.commit import Commit
 from lakekit.engines.arrow import conform
 from lakekit.engines.plan import Node, Query, Stream
@@ -17,7 +20,6 @@ from lakekit.engines.types import ident, sql_type
 from lakekit.sources.protocol import Details, Increment, Source, SparkSource, Target
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import Self
 
@@ -26,12 +28,16 @@ if TYPE_CHECKING:
 IN_MEMORY: Final = 16 << 20
 
 
-def opened(lake: Lake, source: Source, position: Details | None, *, target: Target) -> AbstractContextManager[Increment]:
-    """A source, opened: read by Spark where both can, otherwise by this process."""
+@contextmanager
+def opened(lake: Lake, source: Source, position: Details | None, *, target: Target) -> Generator[Increment]:
+    """A source, opened: read by Spark where both can, otherwise by this process, which shows how far it is."""
     spark = lake.spark
     if spark is not None and isinstance(source, SparkSource):
-        return source.open_on_spark(spark, position, target=target)
-    return source.open(position, target=target)
+        with source.open_on_spark(spark, position, target=target) as increment:
+            yield increment
+        return
+    with source.open(position, target=target) as increment:
+        yield attrs.evolve(increment, batches=progress.rows(source.upstream, increment.batches, show=lake.engine.progress))
 
 
 class Incoming:

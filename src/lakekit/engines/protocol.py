@@ -123,10 +123,12 @@ class Engine(Protocol):
 
     Attributes:
         name: The engine's.
+        progress: Whether long work shows a bar. None: in a terminal or a notebook.
         snapshot_properties: What the user wants in the summary of each snapshot.
     """
 
     name: str
+    progress: bool | None
     snapshot_properties: Mapping[str, str]
 
     def load(self, table: Identifier) -> TableState:

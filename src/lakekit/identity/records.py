@@ -68,7 +68,10 @@ def gather(run: Run, sources: Sequence[Source]) -> Incoming:
         rows = run.session.stage(source.batch.node) if source.batch.rejects else source.batch.node
         missing = " OR ".join(f"{ident(name)} IS NULL" for name in source.key)
         nulls = Query(f"SELECT *, 'record_key' AS _rule, 'null_record_key' AS _reason FROM batch WHERE {missing}", {"batch": rows})
-        failed = [*source.batch.rejects, *([Rejects(nulls, nulls, source.batch.origin)] if count(run.session, nulls) else [])]
+        failed = [
+            *source.batch.rejects,
+            *([Rejects(nulls, nulls, source.batch.origin, source.batch.since)] if count(run.session, nulls) else []),
+        ]
         bad += [rejects.gather(run.session, run.into, item) for item in failed]
         parts[f"part_{number}"] = Query(_records_sql(source, columns, missing), {"batch": rows})
     union = " UNION ALL ".join(f"SELECT * FROM {name}" for name in parts)

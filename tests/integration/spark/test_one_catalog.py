@@ -9,7 +9,7 @@ import pytest
 
 import lakekit as lk
 from tests.contract import town
-from tests.contract.helpers import contents, figures
+from tests.contract.helpers import contents, figures, foreign
 from tests.servers.spark import CATALOGS, Server
 
 DAYS = (0, 1)
@@ -38,6 +38,31 @@ def test_steps_taken_in_turns_give_the_tables_of_one_engine_alone(first: str, la
                 different[name, day] = (expected, found)
     assert different == {}
     assert contents(lakes["spark"]) == contents(lakes["embedded"]) == contents(alone)
+
+
+@EACH_KIND
+def test_bookmarks_outlive_the_compaction_and_the_expiry_of_spark(kind: str, server: Server, tmp_path: Path) -> None:
+    spark, catalog = server.new_catalog(kind, tmp_path / "shared")
+    lake, folder = lk.connect(CATALOGS[catalog]), tmp_path / "in"
+    folder.mkdir()
+    files = lk.sources.Files(folder, format="json", primary_key="id")
+
+    def run(number: int) -> tuple[int, int, int]:
+        (folder / f"{number}.jsonl").write_text(f'{{"id": {number}}}\n')
+        taken = lk.ingest(lake, files, into="bronze.t").inserted
+        gone = lk.ingest_deletes(lake, files, into="bronze.t").deleted
+        return taken, gone, lk.merge(lk.read_new(lake, "bronze.t", into="silver.t"), key="id").inserted
+
+    assert [run(number) for number in range(3)] == [(1, 0, 1)] * 3
+    for table in ("bronze.t", "silver.t"):
+        for call in (
+            f"rewrite_data_files(table => '{table}', options => map('rewrite-all', 'true'))",
+            f"expire_snapshots(table => '{table}', older_than => TIMESTAMP '2999-01-01', retain_last => 1)",
+        ):
+            spark.sql(f"CALL {catalog}.system.{call}").collect()
+        assert len(foreign(lake, table).metadata.snapshots) == 1
+    assert run(3) == (1, 0, 1)
+    assert lk.read(lake, "silver.t").count() == 4
 
 
 @pytest.mark.slow

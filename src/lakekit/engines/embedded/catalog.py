@@ -55,6 +55,7 @@ class EmbeddedEngine:
     def __init__(self, catalog: Catalog, *, settings: Settings | None = None, create_namespaces: bool = True) -> None:
         self.catalog = catalog
         self.settings = settings or Settings()
+        self.progress = self.settings.progress
         self.create_namespaces = create_namespaces
         self.snapshot_properties: Mapping[str, str] = {}
 

@@ -75,6 +75,7 @@ class SparkEngine:
     """A Spark session and one of its catalogs. Holds nothing else; what it sets in the session, it sets back."""
 
     name = "spark"
+    progress: bool | None = False  # Spark shows its own
 
     def __init__(self, spark: SparkSession, catalog: str, *, create_namespaces: bool = True) -> None:
         self.spark = spark
