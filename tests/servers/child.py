@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -12,12 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from examples.shop.postgres import _die_with_parent, _free_port
-from tests.servers.kafka import _listens
 
 if TYPE_CHECKING:
     from typing import Self
 
-START_TIMEOUT = 60.0
+START_TIMEOUT = 120.0
 
 
 class ChildServer(ABC):
@@ -65,9 +65,20 @@ class ChildServer(ABC):
 
     def start(self) -> None:
         """Start the server, again after ``kill``, and wait until it takes connections."""
+        self._process = self.run(self.command())
+        deadline = time.monotonic() + START_TIMEOUT
+        while not _listens(self.address):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                message = f"{type(self).__name__} did not start:\n{self.log}"
+                raise RuntimeError(message)
+            time.sleep(0.05)
+
+    def run(self, command: list[str]) -> subprocess.Popen[bytes]:
+        """A child process in the server's folder, which writes to its log."""
         with (self.home / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                self.command(),
+            return subprocess.Popen(
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -76,13 +87,6 @@ class ChildServer(ABC):
                 start_new_session=True,  # Ctrl-C reaches this process only, which then ends the server
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 - it makes one system call and takes no lock
             )
-        deadline = time.monotonic() + START_TIMEOUT
-        while not _listens(self.address):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                message = f"{type(self).__name__} did not start:\n{self.log}"
-                raise RuntimeError(message)
-            time.sleep(0.05)
 
     def kill(self) -> None:
         """End the server at once, as a crash would."""
@@ -95,3 +99,12 @@ class ChildServer(ABC):
         """End the server and remove its folder."""
         self.kill()
         shutil.rmtree(self.home, ignore_errors=True)
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.partition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1).close()
+    except OSError:
+        return False
+    return True

@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
-import signal
-import socket
-import subprocess
-import tempfile
-import time
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from examples.shop.postgres import _die_with_parent, _free_port
+from examples.shop.postgres import _free_port
+from tests.servers.child import ChildServer
 from tests.servers.jars import jars
 
-if TYPE_CHECKING:
-    from typing import Self
-
-START_TIMEOUT = 120.0
-STOP_TIMEOUT = 30.0
 CLUSTER_ID = "lakekit-tests-cluster1"
 HEAP = ("-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 SETTINGS = {
@@ -49,8 +37,8 @@ SETTINGS = {
 }
 
 
-class KafkaServer:
-    """One broker with data of its own, both gone at the end of the ``with`` block.
+class KafkaServer(ChildServer):
+    """One broker with data of its own, both gone at the end of the ``with`` block. Its log has errors only.
 
     Attributes:
         servers: Its address, the same one after a restart: ``127.0.0.1:…``.
@@ -59,94 +47,35 @@ class KafkaServer:
 
     def __init__(self, *, settings: dict[str, str] | None = None) -> None:
         """Make the data directory and start the broker."""
-        self._home = Path(tempfile.mkdtemp(prefix="lakekit-kafka-"))
-        self._process: subprocess.Popen[bytes] | None = None
-        port, controller, sasl = _free_port(), _free_port(), _free_port()
-        self.servers = f"127.0.0.1:{port}"
-        self.sasl_servers = f"127.0.0.1:{sasl}"
-        listeners = f"PLAINTEXT://{self.servers},SASL_PLAINTEXT://{self.sasl_servers}"
-        own = {
-            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-            "listeners": f"{listeners},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": listeners,
-            "log.dirs": str(self._home / "data"),
-        }
-        lines = [f"{name}={value}" for name, value in {**SETTINGS, **own, **(settings or {})}.items()]
-        try:
-            self._configuration.write_text("\n".join(lines), encoding="utf-8")
-            self._run("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._configuration)).wait()
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
+        self._settings = settings or {}
+        self._controller = f"127.0.0.1:{_free_port()}"
+        self.sasl_servers = f"127.0.0.1:{_free_port()}"
+        super().__init__()
 
     @property
-    def log(self) -> str:
-        """What the broker wrote to its log so far: errors only."""
-        return (self._home / "log").read_text(encoding="utf-8", errors="replace")
-
-    @property
-    def _configuration(self) -> Path:
-        return self._home / "server.properties"
+    def servers(self) -> str:
+        """Where it listens."""
+        return self.address
 
     def start(self) -> None:
-        """Start the broker, again after ``stop`` or ``kill``, and wait until it takes connections."""
-        self._process = self._run("kafka.Kafka", str(self._configuration))
-        deadline = time.monotonic() + START_TIMEOUT
-        while not _listens(self.servers):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                message = f"Kafka did not start:\n{self.log}"
-                raise RuntimeError(message)
-            time.sleep(0.05)
+        """Start the broker, again after ``kill``, and wait until it takes connections."""
+        configuration = self.home / "server.properties"
+        if not configuration.exists():
+            listeners = f"PLAINTEXT://{self.servers},SASL_PLAINTEXT://{self.sasl_servers}"
+            own = {
+                "controller.quorum.voters": f"1@{self._controller}",
+                "listeners": f"{listeners},CONTROLLER://{self._controller}",
+                "advertised.listeners": listeners,
+                "log.dirs": str(self.home / "data"),
+            }
+            lines = [f"{name}={value}" for name, value in {**SETTINGS, **own, **self._settings}.items()]
+            configuration.write_text("\n".join(lines), encoding="utf-8")
+            self.run([*_java(), "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(configuration)]).wait()
+        super().start()
 
-    def stop(self) -> None:
-        """Shut down in order and keep the data."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(STOP_TIMEOUT)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._process = None
-
-    def kill(self) -> None:
-        """End the broker at once, as a crash would, and keep the data."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def close(self) -> None:
-        """End the broker and remove its data."""
-        self.kill()
-        shutil.rmtree(self._home, ignore_errors=True)
-
-    def _run(self, *command: str) -> subprocess.Popen[bytes]:
-        class_path = os.pathsep.join(str(jar) for jar in jars("kafka"))
-        with (self._home / "log").open("ab") as log:
-            return subprocess.Popen(
-                ["java", *HEAP, "-cp", class_path, *command],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self._home,
-                start_new_session=True,  # Ctrl-C reaches this process only, which then ends the broker
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - it makes one system call and takes no lock
-            )
+    def command(self) -> list[str]:
+        return [*_java(), "kafka.Kafka", str(self.home / "server.properties")]
 
 
-def _listens(address: str) -> bool:
-    host, _, port = address.partition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=1).close()
-    except OSError:
-        return False
-    return True
+def _java() -> list[str]:
+    return ["java", *HEAP, "-cp", os.pathsep.join(str(jar) for jar in jars("kafka"))]
