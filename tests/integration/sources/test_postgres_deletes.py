@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,43 @@ def test_a_row_that_left_the_scope_or_came_after_the_last_ingest_is_not_gone(
     assert (commit.read, commit.deleted) == (2, 1), "2; neither 1, which moved, nor 5, which is none of the scope"
     lk.ingest(lake, t, into=TABLE)
     assert merged(lake, "id", "country") == [(1, "FR"), (3, "DE"), (4, "FR"), (5, "FR"), (6, "DE")]
+
+
+def write_often(dsn: str, writer: int) -> None:
+    """Transactions of random lengths that insert, change and delete rows which others insert, change and delete too."""
+    draw = random.Random(writer)
+    with psycopg.connect(dsn) as connection:
+        for turn in range(25):
+            key = draw.randrange(40)  # one key for each transaction: no two wait for each other crosswise
+            for _ in range(draw.randrange(1, 4)):
+                statement = draw.choice(
+                    (
+                        "DELETE FROM t WHERE id = %(key)s AND %(word)s <> ''",
+                        "INSERT INTO t VALUES (%(key)s, %(word)s, now()) ON CONFLICT (id) DO UPDATE SET word = excluded.word, at = now()",
+                    )
+                )
+                connection.execute(statement, {"key": key, "word": f"{writer}.{turn}"})
+                connection.execute("SELECT pg_sleep(%s)", (draw.random() / 50,))
+            connection.commit()
+
+
+def test_beside_writers_no_living_row_ends_dead_and_no_dead_one_alive(lake: lk.Lake, database: str, execute: Callable[[str], None]) -> None:
+    execute(
+        "CREATE TABLE t (id int PRIMARY KEY, word text, at timestamptz); INSERT INTO t SELECT n, 'first', now() FROM generate_series(0, 99) n"
+    )
+    t = source(database, cursor="at")
+    with ThreadPoolExecutor(6) as pool:
+        running = [pool.submit(write_often, database, writer) for writer in range(6)]
+        while not all(writer.done() for writer in running):
+            lk.ingest(lake, t, into=TABLE)
+            lk.ingest_deletes(lake, t, into=TABLE, deletes=FORCED)
+        for writer in running:
+            writer.result()
+    lk.ingest(lake, t, into=TABLE)
+    lk.ingest_deletes(lake, t, into=TABLE, deletes=FORCED)
+    found = merged(lake, "id", "word")
+    with psycopg.connect(database) as connection:
+        assert found == sorted(connection.execute("SELECT id, word FROM t").fetchall(), key=repr)
 
 
 def test_a_scope_that_only_one_side_understands_is_refused(lake: lk.Lake, database: str, execute: Callable[[str], None]) -> None:
