@@ -118,6 +118,32 @@ def test_rows_of_a_frame_brought_by_hand_stay_open(lake: Any) -> None:
     assert (commit.read, commit.rejected, commit.committed) == (1, 1, False)
 
 
+@pytest.mark.parametrize("day", [0, 1])
+def test_a_crash_between_setting_back_and_closing_leaves_nothing_open(filled: Any, day: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    if day:  # set back to the beginning of the second day, not to that of all days
+        lk.replay(filled, DOWN)
+        users(filled, "DE")
+        lk.append(frame(filled, "b", {"id": 3, "phone": "none"}), into=UP)
+        users(filled, "US")
+    else:
+        users(filled, "US")
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "close", crash)
+        with pytest.raises(KeyboardInterrupt):
+            lk.replay(filled, DOWN)
+    opened = states(filled).count("open")
+    before = snapshots(filled, DOWN)
+    assert (lk.replay(filled, DOWN).read, set(states(filled))) == (opened, {"closed"})
+    assert snapshots(filled, DOWN) == before, "it is set back already"
+    assert not lk.replay(filled, DOWN).committed
+    users(filled, "US" if day else "DE")
+    assert living(filled, DOWN, "user_id") == [(1,), (2,)]
+
+
 def test_a_table_that_is_appended_to_from_another_table_is_refused(filled: Any) -> None:
     lk.append(lk.clean(lk.read_new(filled, UP, into="silver.log"), {"phone": rules.phone("US")}))
     with pytest.raises(ConfigError, match="doubled"):

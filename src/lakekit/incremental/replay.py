@@ -91,14 +91,14 @@ def _set_back(lake: Lake, session: Session, state: TableState, rejected: TableSt
     for row in rows:
         since = cast("dict[str, Any]", json.loads(row["_since"] or "{}"))
         tables = {name: position for name, position in since.items() if name.startswith("iceberg:")}
-        if not tables or not set(tables) <= set(known):
+        if not tables:
             continue
         origins.append(row["_origin"])
         for name, position in tables.items():
             start = None if position is None else Position.from_dict(position)
             before = starts.get(name, start)
             starts[name] = None if before is None or start is None else min(before, start, key=lambda found: found.at)
-    if not starts:
+    if not origins:
         return False
     if state.properties.get(contract.LAYER) == "bronze":
         raise ConfigError(
@@ -109,10 +109,16 @@ def _set_back(lake: Lake, session: Session, state: TableState, rejected: TableSt
         )
 
     def move(stored: Stored) -> Stored:
-        positions = {name: position for name, position in {**stored.positions, **starts}.items() if position is not None}
+        positions = {name: there for name, there in stored.positions.items() if name not in starts}
+        for name, start in starts.items():
+            there = stored.positions.get(name)
+            if start is not None and there is not None:  # never forward
+                positions[name] = min(start, there, key=lambda found: found.at)
         return attrs.evolve(stored, positions=positions, epoch=stored.epoch + 1)
 
-    cas.move(lake.engine, state, move)
+    # What has no position is read from the beginning anyway: it was set back by a run that could not close the rejects, or never consumed.
+    if any(name in known and (start is None or start.at < known[name].at) for name, start in starts.items()):
+        cas.move(lake.engine, state, move)
     sent = pa.table({"origin": pa.array(sorted(set(origins)), pa.string())})
     closed = Query(
         "SELECT o._reject_id FROM opened o LEFT SEMI JOIN sent s ON s.origin = o._origin",
