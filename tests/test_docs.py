@@ -22,6 +22,7 @@ NEED_A_SERVER = {
     "docs/how-to/databricks.md",
     "docs/how-to/kafka.md",
     "docs/how-to/mongo.md",
+    "docs/how-to/postgres-types.md",
     "docs/how-to/spark-sources.md",
     "docs/how-to/spark.md",
 }

@@ -18,6 +18,7 @@ from bson import DBRef
 
 from lakekit.sources.mongo_types import as_document, is_name, is_text
 from lakekit.sources.mongo_values import MISFIT, json, leaf
+from lakekit.sources.rescued import escaped
 
 _EMPTY: Final[dict[str, Any]] = {}
 
@@ -56,15 +57,6 @@ class Place:
         array = bisect.bisect_right(self.offsets, index) - 1
         row, parts = self.parent.locate(array)
         return row, [*parts, str(index - self.offsets[array]) if self.names is None else escaped(self.names[index])]
-
-
-def escaped(name: str) -> str:
-    r"""A field's name as a part of a path.
-
-    >>> escaped("a.b"), escaped("price")
-    ('a\\.b', 'price')
-    """
-    return name.replace("\\", "\\\\").replace(".", "\\.")
 
 
 def is_hollow(value: Any) -> bool:

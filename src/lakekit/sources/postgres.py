@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, get_args
@@ -14,8 +14,9 @@ import attrs
 from lakekit import columns as system_columns
 from lakekit import names
 from lakekit.errors import ConfigError, SourceError
-from lakekit.sources import postgres_names, postgres_read, postgres_session, postgres_watermark
+from lakekit.sources import postgres_declared, postgres_names, postgres_read, postgres_session, postgres_watermark
 from lakekit.sources.cursors import NullCursor
+from lakekit.sources.postgres_declared import Misfit
 from lakekit.sources.protocol import Details, Increment, KeyRead, Overlap, Target
 
 if TYPE_CHECKING:
@@ -103,6 +104,8 @@ class Postgres:
         lookback: timedelta | None = None,
         on_null_cursor: NullCursor = "raise",
         time_zone: str | None = None,
+        types: Mapping[str, str] | None = None,
+        on_misfit: Misfit = "raise",
     ) -> PostgresTable:
         """A table or view of this database.
 
@@ -118,9 +121,18 @@ class Postgres:
             on_null_cursor: What rows without a cursor mean: an error, rows to read every time, or rows to leave out.
             time_zone: What a cursor without a zone means: ``"UTC"``, ``"Europe/Berlin"``. Required for timestamp; a date without one may
                 be that of any zone.
+            types: Other types for columns, in SQL words: ``{"amount": "decimal(20, 4)", "code": "int", "grid": "array<array<int>>"}``.
+                The column's text must be of that type to the last digit.
+            on_misfit: What a value means that its column can't hold, such as infinity in a timestamp, NaN in a decimal, a text that is
+                not of the type declared: an error, NULL and its text in ``_rescued_data`` (``"rescue"``), or NULL (``"null"``). In the
+                cursor and in keys it is an error always.
 
         Raises:
             ConfigError: An argument is wrong. Nothing is asked of the server yet.
+            SchemaError: A type in ``types=`` is unknown.
+
+        >>> Postgres("postgresql://db/shop").table("orders", types={"amount": "decimal(20, 4)"}, on_misfit="rescue").types
+        (('amount', 'decimal(20, 4)'),)
         """
         return PostgresTable(
             self,
@@ -132,6 +144,8 @@ class Postgres:
             lookback=lookback,
             on_null_cursor=on_null_cursor,
             time_zone=time_zone,
+            types=types,
+            on_misfit=on_misfit,
         )
 
 
@@ -197,8 +211,11 @@ class PostgresTable:
     lookback: timedelta | None = attrs.field(default=None, kw_only=True, validator=_check_lookback)
     on_null_cursor: NullCursor = attrs.field(default="raise", kw_only=True, validator=_check_null_cursor)
     time_zone: str | None = attrs.field(default=None, kw_only=True, validator=_check_time_zone)
+    types: tuple[tuple[str, str], ...] = attrs.field(default=None, kw_only=True, converter=postgres_declared.pairs)
+    on_misfit: Misfit = attrs.field(default="raise", kw_only=True, validator=postgres_declared.check_misfit)
 
     def __attrs_post_init__(self) -> None:
+        self.declared_types()
         if self.cursor is None and self.lookback is not None:
             raise ConfigError("Postgres.table(lookback=)", "looks back from a cursor, and there is none", hint="give cursor= too.")
         needed = [name for name in (self.cursor, *self.given_key) if name is not None]
@@ -228,6 +245,15 @@ class PostgresTable:
             return self.given_key
         with postgres_session.connect(self.server.connection_string, place=self.place) as session:
             return session.primary_key(session.relation(self.name))
+
+    def declared_types(self) -> dict[str, pa.DataType]:
+        """The types in ``types=``.
+
+        Raises:
+            ConfigError: One is the cursor's.
+            SchemaError: A type is unknown.
+        """
+        return postgres_declared.types(self.types, cursor=self.cursor)
 
     @contextmanager
     def open(self, position: Details | None, *, target: Target) -> Generator[Increment]:

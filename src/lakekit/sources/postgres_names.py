@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
-from lakekit.errors import ConfigError
+from lakekit.errors import ConfigError, SchemaError
 
 Table = tuple[str, str]
 """Schema and table, exactly as the catalog holds them."""
@@ -80,6 +81,23 @@ def parse_table(name: object, *, place: str) -> Table:
     return ("public", parts[0]) if len(parts) == 1 else (parts[0], parts[1])
 
 
+def refuse_alike(columns: Iterable[str], *, place: str) -> None:
+    """Raise where names of columns differ in case only: neither Spark nor DuckDB tells them apart.
+
+    Raises:
+        SchemaError: Two do.
+    """
+    seen: dict[str, str] = {}
+    for name in columns:
+        if (other := seen.setdefault(name.lower(), name)) != name:
+            raise SchemaError(
+                place,
+                "has columns whose names differ in case only, which Spark and DuckDB don't tell apart",
+                got=f"{other!r} and {name!r}",
+                hint="read one of them with columns=, or both from a view that renames one.",
+            )
+
+
 def settings(dsn: str) -> dict[str, str]:
     """The settings that a connection string names, as far as lakekit has to know them: a URI or ``key=value`` pairs.
 
@@ -114,6 +132,17 @@ def _uri_settings(dsn: str) -> dict[str, str]:
         if value:
             found.setdefault(name, unquote(value))
     return found
+
+
+def in_utf8(dsn: str) -> str:
+    """The connection string, for texts in UTF-8 whatever the database's encoding: libpq takes the last word.
+
+    >>> in_utf8("postgresql://db/shop?sslmode=require"), in_utf8("dbname=shop")
+    ('postgresql://db/shop?sslmode=require&client_encoding=UTF8', 'dbname=shop client_encoding=UTF8')
+    """
+    if dsn.partition("://")[0] in _SCHEMES:
+        return f"{dsn}{'&' if '?' in dsn else '?'}client_encoding=UTF8"
+    return f"{dsn} client_encoding=UTF8"
 
 
 def _not_a_dsn() -> ConfigError:

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from lakekit.columns import SOURCE, SOURCE_TIMESTAMP
+from lakekit.columns import RESCUED_DATA, SOURCE, SOURCE_TIMESTAMP
 from lakekit.errors import ConfigError, ContractError, SchemaError
-from lakekit.sources import postgres_names, postgres_types, postgres_watermark
+from lakekit.sources import postgres_decode, postgres_names, postgres_types, postgres_watermark
 from lakekit.sources.postgres_names import quote
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ def choose(table: PostgresTable, found: Sequence[CatalogColumn]) -> list[Column]
     """
     by_name = {column.name: column for column in found}
     wanted = tuple(by_name) if table.columns is None else table.columns
-    for argument, asked in (("columns", wanted), ("cursor", (table.cursor,) if table.cursor else ()), ("primary_key", table.given_key)):
+    cursor = (table.cursor,) if table.cursor else ()
+    declared = table.declared_types()
+    for argument, asked in (("columns", wanted), ("cursor", cursor), ("primary_key", table.given_key), ("types", declared)):
         if absent := [name for name in asked if name not in by_name]:
             raise SchemaError(
                 f"{table.place}, {argument}=",
@@ -38,7 +40,9 @@ def choose(table: PostgresTable, found: Sequence[CatalogColumn]) -> list[Column]
                 got=", ".join(repr(name) for name in absent),
                 hint=f"it has {', '.join(by_name) or 'none'}.",
             )
-    return [postgres_types.plan(by_name[name]) for name in wanted]
+    postgres_names.refuse_alike(wanted, place=table.place)
+    told_by = {table.cursor, *table.given_key}
+    return [postgres_types.plan(by_name[name], declared.get(name), strict=name in told_by, place=table.place) for name in wanted]
 
 
 def cursor_type(table: PostgresTable, columns: Sequence[Column]) -> CursorType | None:
@@ -151,6 +155,8 @@ class Read:
 
         self._table, self._columns, self._kind, self._batches, self._bare = table, columns, kind, batches, bare
         fields: list[pa.Field[Any]] = [pa.field(column.name, column.type) for column in columns]
+        if table.on_misfit == "rescue" and not bare:
+            fields.append(pa.field(RESCUED_DATA, pa.string()))
         if not bare:
             fields += [pa.field(SOURCE, pa.string()), pa.field(SOURCE_TIMESTAMP, pa.timestamp("us", tz="UTC"))]
         self.schema = pa.schema(fields)
@@ -162,13 +168,15 @@ class Read:
         """The rows, once."""
         import pyarrow as pa
 
-        place = self._table.place
+        table = self._table
+        decoder = postgres_decode.Decoder(self._columns, on_misfit=table.on_misfit, place=table.place)
         for batch in self._batches:
-            arrays = postgres_types.decode(batch, self._columns, place=place)
+            arrays, rescued = decoder.decode(batch)
             if self._kind is not None:
                 index = next(i for i, column in enumerate(self._columns) if column.name == self._table.cursor)
                 self._note(arrays[index])
             if not self._bare:
+                arrays += [rescued] if table.on_misfit == "rescue" else []
                 arrays += [self._origin(batch.num_rows), self._instants(arrays, batch.num_rows)]
             yield pa.RecordBatch.from_arrays(arrays, schema=self.schema)
         self.exhausted = True
@@ -197,7 +205,7 @@ class Read:
         return moved.cast(instant)
 
     def _note(self, array: pa.Array[Any]) -> None:
-        number = postgres_types.bounds(array)[1]  # as a number: Python's dates end with the year 9999, PostgreSQL's don't
+        number = postgres_decode.bounds(array)[1]  # as a number: Python's dates end with the year 9999, PostgreSQL's don't
         if number is None:
             return
         try:

@@ -166,7 +166,8 @@ class Session:
             " r.required OR (t.typnotnull AND NOT r.is_array), r.is_array OR t.typtype <> 'd'"
             f" FROM resolved r JOIN pg_catalog.pg_type t ON t.oid = r.type WHERE {further})"
             " SELECT r.attname::text, t.typname::text, r.modifier::int4, t.typnamespace = 'pg_catalog'::regnamespace,"
-            " r.is_array, r.dimensions::int4, r.required"
+            " r.is_array, r.dimensions::int4, r.required,"
+            f" EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = {relation.oid} AND i.indisprimary AND r.attnum = ANY (i.indkey))"
             f" FROM resolved r JOIN pg_catalog.pg_type t ON t.oid = r.type WHERE NOT ({further}) ORDER BY r.attnum"
         )
         return [CatalogColumn(*row) for row in rows]
@@ -224,7 +225,7 @@ def _connection(dsn: str, *, place: str) -> Any:
     except ImportError:
         return postgres_errors.missing_extra()
     try:
-        return dbapi.connect(dsn, autocommit=True)
+        return dbapi.connect(postgres_names.in_utf8(dsn), autocommit=True)
     except adbc.Error as error:
         return postgres_errors.connecting(str(error), dsn=dsn, place=place)
 

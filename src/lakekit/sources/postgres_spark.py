@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
+from lakekit.engines.arrow import conform
 from lakekit.engines.plan import Frame, Query
 from lakekit.engines.spark import dialect
 from lakekit.engines.types import ident
-from lakekit.sources import on_spark, postgres_errors, postgres_java, postgres_read, postgres_session, postgres_wire
+from lakekit.sources import on_spark, postgres_errors, postgres_java, postgres_read, postgres_session, postgres_types, postgres_wire
 from lakekit.sources.postgres_names import quote
 from lakekit.sources.postgres_types import Column
 from lakekit.sources.protocol import Details, Increment
@@ -74,7 +75,8 @@ def _frame(
     table: PostgresTable, session: Session, engine: SparkEngine, start: Start, columns: Sequence[Column], kind: CursorType | None
 ) -> Any:
     split = _split(table, session, start, columns, kind)
-    given = [f"{postgres_wire.select(column)} AS c{number}" for number, column in enumerate(columns)]
+    fetched = [*map(postgres_wire.select, columns), *postgres_types.shapes(columns).values()]
+    given = [f"{expression} AS c{number}" for number, expression in enumerate(fetched)]
     given += [] if split is None else [f"{quote(split.name)} AS {_SPLIT}"]
     rows_from = postgres_read.rows_from(table, kind=kind, low=start.low)
     rows, width = session.estimate(f"SELECT {', '.join(given)}{rows_from}")
@@ -89,7 +91,7 @@ def _frame(
         "fetchsize": str(max(100, min(10_000, BATCH_BYTES // max(1, width)))),
     }
     frame = on_spark.load_jdbc(engine, relation, conditions, options, place=table.place)
-    return frame.select(*(f"c{number}" for number in range(len(columns))))
+    return frame.select(*(f"c{number}" for number in range(len(fetched))))
 
 
 def _joined_snapshot(name: str) -> str:
@@ -154,6 +156,7 @@ def decoder(table: PostgresTable, columns: Sequence[Column], kind: CursorType | 
 
     def decode(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         read = postgres_read.Read(named, columns, kind, (postgres_wire.unpacked(batch, columns) for batch in batches))
-        yield from read.batches()
+        for batch in read.batches():
+            yield conform(batch, dialect.readable_schema(read.schema))
 
     return decode

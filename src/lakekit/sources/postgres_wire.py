@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from lakekit.sources.postgres_names import quote
-from lakekit.sources.postgres_types import DIMENSIONS, Column
+from lakekit.sources.postgres_types import Column, shapes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,32 +24,24 @@ _MICROSECONDS: Final = _DAYS * 86_400_000_000
 
 def select(column: Column) -> str:
     """The SQL expression for a column."""
-    if column.kind.endswith("[]"):
+    if column.depth:
         return f"array_send({column.select})"
-    return f"{column.kind}_send({quote(column.name)})" if _is_sent(column) else column.select
-
-
-def _is_sent(column: Column) -> bool:
-    import pyarrow as pa
-
-    return column.kind in _SENT and not pa.types.is_string(column.type)
+    return f"{column.kind}_send({quote(column.name)})" if column.kind in _SENT else column.select
 
 
 def unpacked(batch: pa.RecordBatch, columns: Sequence[Column]) -> pa.RecordBatch:
-    """A batch as the driver of the embedded engine gives it: the columns, then the dimensions of the arrays."""
+    """A batch as the driver of the embedded engine gives it: the columns, then what has to be known of arrays."""
     import pyarrow as pa
 
-    arrays: list[pa.Array[Any]] = []
-    dimensions: dict[str, pa.Array[Any]] = {}
-    for index, column in enumerate(columns):
-        array: pa.Array[Any] = batch.column(index)
-        if column.kind.endswith("[]"):
-            array, dimensions[f"{DIMENSIONS}{index}"] = _lists(array)
-        elif _is_sent(column):
-            array = _instants(array, column.kind)
-        arrays.append(array)
+    made = [_as_sent(batch.column(index), column) for index, column in enumerate(columns)]
     names = [f"c{index}" for index in range(len(columns))]
-    return pa.RecordBatch.from_arrays([*arrays, *dimensions.values()], names=[*names, *dimensions])
+    return pa.RecordBatch.from_arrays([*made, *batch.columns[len(columns) :]], names=[*names, *shapes(columns)])
+
+
+def _as_sent(array: pa.Array[Any], column: Column) -> pa.Array[Any]:
+    if column.depth:
+        return _lists(array)
+    return _instants(array, column.kind) if column.kind in _SENT else array
 
 
 def _instants(array: pa.Array[Any], kind: str) -> pa.Array[Any]:
@@ -99,30 +91,26 @@ _ELEMENTS: Final[dict[int, tuple[str, Callable[[bytes], Any]]]] = {
 _TIMES: Final = {1082: "date", 1083: "time", 1114: "timestamp", 1184: "timestamptz"}
 
 
-def _lists(array: pa.Array[Any]) -> tuple[pa.Array[Any], pa.Array[Any]]:
-    """Arrays, and how many dimensions each has. NULL: it is NULL, or empty."""
+def _lists(array: pa.Array[Any]) -> pa.Array[Any]:
+    """Arrays as lists of all their elements."""
     import pyarrow as pa
 
     offsets: list[int | None] = []
     elements: list[bytes | None] = []
-    dimensions: list[int | None] = []
     element = 25
     for raw in array.to_pylist():
         if raw is None:
             offsets.append(None)
-            dimensions.append(None)
             continue
         offsets.append(len(elements))
         count, _, element = struct.unpack_from(">iiI", raw)
-        dimensions.append(count or None)
         at = 12 + 8 * count
         while at < len(raw):
             (size,) = struct.unpack_from(">i", raw, at)
             at += 4
             elements.append(None if size < 0 else raw[at : at + size])
             at += max(size, 0)
-    made = pa.ListArray.from_arrays(pa.array([*offsets, len(elements)], pa.int32()), _elements(elements, element))
-    return made, pa.array(dimensions, pa.int32())
+    return pa.ListArray.from_arrays(pa.array([*offsets, len(elements)], pa.int32()), _elements(elements, element))
 
 
 def _elements(raw: Sequence[bytes | None], kind: int) -> pa.Array[Any]:

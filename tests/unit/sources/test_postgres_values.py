@@ -16,7 +16,7 @@ DSN = "postgresql://reader:s3cret@db:5432/shop"
 
 
 def test_a_table_is_a_source_that_hashes_and_pickles() -> None:
-    table = sources.Postgres(DSN).table("users", cursor="at", columns=["id", "at"], lookback=timedelta(minutes=5))
+    table = sources.Postgres(DSN).table("users", cursor="at", columns=["id", "at"], lookback=timedelta(minutes=5), types={"id": "bigint"})
     assert isinstance(table, Source)
     assert {table: 1}[pickle.loads(pickle.dumps(table))] == 1
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
@@ -133,6 +133,10 @@ def test_text_and_quotes_of_a_name_come_back() -> None:
         ({"columns": "id", "cursor": "at"}, "columns="),
         ({"columns": "id", "primary_key": "key"}, "columns="),
         ({"primary_key": ()}, "primary_key="),
+        ({"types": "int"}, "types="),
+        ({"types": {"amount": int}}, "types=.*'amount'"),
+        ({"cursor": "at", "types": {"at": "string"}}, "types=.*'at'"),
+        ({"on_misfit": "ignore"}, "on_misfit="),
     ],
 )
 def test_a_wrong_argument_is_refused_before_anything_is_read(options: dict[str, Any], names: str) -> None:
@@ -143,6 +147,11 @@ def test_a_wrong_argument_is_refused_before_anything_is_read(options: dict[str, 
 def test_a_column_that_lakekit_keeps_for_itself_can_not_be_asked_for() -> None:
     with pytest.raises(SchemaError, match="_source"):
         sources.Postgres(DSN).table("users", columns="_source")
+
+
+def test_an_unknown_type_names_its_column() -> None:
+    with pytest.raises(SchemaError, match=r"'amount'.*'monney'"):
+        sources.Postgres(DSN).table("users", types={"amount": "monney"})
 
 
 def test_a_missing_driver_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
@@ -11,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.io.pyarrow import (
+    MetricModeTypes,
+    MetricsMode,
     compute_statistics_plan,
     data_file_statistics_from_parquet_metadata,
     parquet_path_to_id_mapping,
@@ -19,6 +22,7 @@ from pyiceberg.io.pyarrow import (
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.partitioning import PartitionKey
 from pyiceberg.typedef import Record
+from pyiceberg.types import DateType, TimestampType, TimestamptzType
 
 from lakekit.engines.arrow import conform
 from lakekit.engines.embedded import partitions
@@ -180,7 +184,7 @@ class FileWriter:
         schema = self.table.schema()
         statistics = data_file_statistics_from_parquet_metadata(
             parquet_metadata=file.metadata[0],
-            stats_columns=compute_statistics_plan(schema, self.table.properties),
+            stats_columns=_statistics_plan(file.metadata[0], self.table),
             parquet_column_mapping=parquet_path_to_id_mapping(schema),
         )
         size = len(self.table.io.new_input(file.location))
@@ -198,6 +202,27 @@ class FileWriter:
         )
         written.spec_id = self.table.spec().spec_id
         self.files.append(written)
+
+
+def _statistics_plan(metadata: Any, table: Table) -> dict[int, Any]:
+    """Which statistics a file gets: no bounds of times that Python has no object for, since pyiceberg takes them as such objects."""
+    schema = table.schema()
+    plan = dict(compute_statistics_plan(schema, table.properties))
+    ids = parquet_path_to_id_mapping(schema)
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for column in map(group.column, range(metadata.num_columns)):
+            number = ids[column.path_in_schema]
+            if isinstance(plan[number].iceberg_type, DateType | TimestampType | TimestamptzType) and not _has_bounds(column):
+                plan[number] = dataclasses.replace(plan[number], mode=MetricsMode(MetricModeTypes.COUNTS))
+    return plan
+
+
+def _has_bounds(column: Any) -> bool:
+    try:
+        _ = column.is_stats_set and (column.statistics.min, column.statistics.max)
+    except (OverflowError, ValueError):
+        return False
+    return True
 
 
 def _repeats(column: pa.ChunkedArray[Any]) -> bool:
