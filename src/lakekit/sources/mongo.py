@@ -87,9 +87,11 @@ class Mongo:
         *,
         cursor: str | None = None,
         primary_key: names.Columns = "_id",
+        columns: names.Columns | None = None,
         schema: Mapping[str, str] | None = None,
         lookback: timedelta | int | None = None,
         on_null_cursor: NullCursor = "raise",
+        keep_nulls: bool = False,
     ) -> MongoCollection:
         """A collection or view of this database.
 
@@ -98,11 +100,14 @@ class Mongo:
             cursor: The field that grows with every change, or with every new document: dates, ObjectIds (``_id``) or integers; not one
                 inside of another. None: the whole collection is read each time. Give it an index.
             primary_key: The fields that identify a document.
+            columns: Read only these fields; the server sends no others. Default: all.
             schema: The types of fields, in SQL words: ``{"price": "decimal(12,2)", "payload": "string"}``. Others are found.
             lookback: Read this much further back: a timedelta, for integers a number. MongoDB tells nobody which writes are under way,
                 so a document that appears with a smaller cursor than the largest one seen is read within the lookback, or never.
             on_null_cursor: What documents mean whose cursor is absent, null or of another type: an error, documents to read every time,
                 or documents to leave out.
+            keep_nulls: Whether a field that is null is told from one that is absent: it is NULL in both cases, and of null its path
+                stands in ``_rescued_data`` too, as ``{"address.zip":null}``.
 
         Raises:
             ConfigError: An argument is wrong. Nothing is asked of the server yet.
@@ -116,9 +121,11 @@ class Mongo:
             name,
             cursor=cursor,
             given_key=names.columns(primary_key, place="Mongo.collection(primary_key=)"),
+            columns=None if columns is None else names.columns(columns, place="Mongo.collection(columns=)"),
             schema=schema,
             lookback=lookback,
             on_null_cursor=on_null_cursor,
+            keep_nulls=keep_nulls,
         )
 
 
@@ -179,7 +186,7 @@ class MongoCollection:
     """A collection of MongoDB as a source of ``ingest``. Made by ``Mongo.collection``.
 
     Every field is a column. Documents become structs, arrays lists; ObjectIds, UUIDs and whatever Arrow has no type for are text; numbers of
-    different types get a type that holds them; any other mix is text. null and an absent field are both NULL.
+    different types get a type that holds them; any other mix is text. null and an absent field are both NULL: see ``keep_nulls``.
 
     A value that its column can't hold is NULL there, and stands under its path in ``_rescued_data`` as Extended JSON:
     ``{"address.zip":5}``. So do fields that can't be columns: those with a dot in their name, those that begin with ``_`` (but for ``_id`` and
@@ -195,14 +202,18 @@ class MongoCollection:
     name: str = attrs.field(validator=_check_collection)
     cursor: str | None = attrs.field(default=None, kw_only=True, validator=_check_field)
     given_key: tuple[str, ...] = attrs.field(default=("_id",), kw_only=True, validator=_check_field)
+    columns: tuple[str, ...] | None = attrs.field(default=None, kw_only=True, validator=_check_field)
     schema: tuple[tuple[str, str], ...] = attrs.field(default=None, kw_only=True, converter=_to_schema)
     lookback: timedelta | int | None = attrs.field(default=None, kw_only=True, validator=_check_lookback)
     on_null_cursor: NullCursor = attrs.field(default="raise", kw_only=True, validator=_check_null_cursor)
+    keep_nulls: bool = attrs.field(default=False, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if self.cursor is None and self.lookback is not None:
             raise ConfigError("Mongo.collection(lookback=)", "looks back from a cursor, and there is none", hint="give cursor= too.")
-        self.declared_types()
+        needed = [name for name in (self.cursor, *self.given_key, *self.declared_types()) if name is not None]
+        if self.columns is not None and (absent := [name for name in needed if name not in self.columns]):
+            raise ConfigError("Mongo.collection(columns=)", "leaves out a field that is needed", got=repr(absent[0]), hint="add it.")
 
     @property
     def place(self) -> str:
@@ -236,6 +247,10 @@ class MongoCollection:
 
         return mongo_schema.types(self.schema, cursor=self.cursor)
 
+    def projection(self) -> dict[str, int] | None:
+        """What the server is to send of each document. None: all."""
+        return None if self.columns is None else mongo_cursor.only(self.columns)
+
     @contextmanager
     def open(self, position: Details | None, *, target: Target) -> Generator[Increment]:
         """Read the documents from the position's low on; without a position, all of them.
@@ -255,7 +270,7 @@ class MongoCollection:
             with self.connect() as session:
                 start = self.start(session, position)
                 read = self._read(spool, kind=start.kind, before=start.before)
-                read.gather(session.stream(self.name, start.wanted), target=target.schema)
+                read.gather(session.stream(self.name, start.wanted, self.projection()), target=target.schema)
 
             def details() -> Details:
                 if not read.exhausted:
@@ -357,7 +372,7 @@ class MongoCollection:
                 uuid = session.find(self.name)
                 now = session.now() or datetime.now(UTC)
                 read = self._read(spool, kind=None, before=mongo_cursor.Mark(None, collection=uuid))
-                read.gather(session.stream(self.name, {}, {"_id": 0, **dict.fromkeys(self.given_key, 1)}), target=None, only=self.given_key)
+                read.gather(session.stream(self.name, {}, mongo_cursor.only(self.given_key)), target=None, only=self.given_key)
             # Dates of MongoDB have milliseconds: a document inserted right after the read may bear the very instant, and is to win.
             read_at = now.replace(microsecond=now.microsecond // 1000 * 1000) - _MICROSECOND
             yield KeyRead(read.schema, read.batches(), read_at)

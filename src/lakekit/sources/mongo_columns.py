@@ -77,18 +77,22 @@ class Columns:
         hollow: Where empty documents and arrays were met whose type is not known.
     """
 
-    def __init__(self, schema: pa.Schema, *, declared: Collection[str] = (), stays_hollow: StaysHollow | None = None) -> None:
+    def __init__(
+        self, schema: pa.Schema, *, declared: Collection[str] = (), stays_hollow: StaysHollow | None = None, keep_nulls: bool = False
+    ) -> None:
         """Take the schema.
 
         Args:
             schema: The columns.
             declared: Those whose type is declared, and never changes.
             stays_hollow: Whether a document read again had its empty values rescued before.
+            keep_nulls: Whether the path of a field that is null is noted among what was rescued.
         """
         self.hollow: set[str] = set()
         self._type = pa.struct(list(schema))
         self._declared = declared
         self._stays_hollow = stays_hollow
+        self._keep_nulls = keep_nulls
         self._documents: Sequence[dict[str, Any]] = ()
         self._rescued: dict[int, dict[str, Any]] = {}
 
@@ -148,6 +152,8 @@ class Columns:
         for field in kind:
             values, present = _values(documents, field.name)
             unknown -= present
+            if self._keep_nulls and None in values:
+                self._rescue_nulls(documents, Place(place, field.name))
             columns.append(self._array(values, field.type, Place(place, field.name)))
         if unknown:
             known = {field.name for field in kind}
@@ -156,7 +162,14 @@ class Columns:
                     self._rescue_field(documents, Place(place, name))
         return columns
 
+    def _rescue_nulls(self, documents: Sequence[dict[str, Any]], place: Place) -> None:
+        for index, document in enumerate(documents):
+            if place.name in document and document[place.name] is None:
+                self._rescue(place, index, None)
+
     def _rescue_field(self, documents: Sequence[dict[str, Any]], place: Place) -> None:
+        if self._keep_nulls:
+            self._rescue_nulls(documents, place)
         for index, document in enumerate(documents):
             value = document.get(place.name)
             if value is not None:

@@ -11,7 +11,7 @@ recognised. Three things are known, and used:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, cast
 
@@ -155,6 +155,15 @@ def value_of(raw: object, kind: CursorType) -> Value | None:
             return int(raw) if raw.is_integer() and abs(raw) < 2**63 else None
         return int(raw) if isinstance(raw, int) and not isinstance(raw, bool) else None
     return str(raw) if type(raw).__name__ == "ObjectId" else None
+
+
+def only(fields: Iterable[str]) -> dict[str, int]:
+    """A projection to these fields.
+
+    >>> only(["price"]), only(["_id", "price"])
+    ({'_id': 0, 'price': 1}, {'_id': 1, 'price': 1})
+    """
+    return {"_id": 0, **dict.fromkeys(fields, 1)}
 
 
 def has_cursor(cursor: str) -> dict[str, Any]:

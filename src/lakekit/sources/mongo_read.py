@@ -130,7 +130,9 @@ class Rows:
 
     def columns(self) -> Columns:
         """What turns documents into the columns."""
-        return Columns(self._business, declared=self._declared, stays_hollow=self._stays_hollow if self._before.hollow else None)
+        stays_hollow = self._stays_hollow if self._before.hollow else None
+        keep_nulls = self._collection.keep_nulls
+        return Columns(self._business, declared=self._declared, stays_hollow=stays_hollow, keep_nulls=keep_nulls)
 
     def batch(self, documents: list[dict[str, Any]], columns: Columns) -> pa.RecordBatch:
         """The rows of some documents."""

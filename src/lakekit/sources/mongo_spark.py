@@ -73,8 +73,10 @@ def read(collection: MongoCollection, engine: SparkEngine, position: Details | N
 
 def _options(collection: MongoCollection, engine: SparkEngine, start: Start) -> dict[str, str]:
     # One field of text: the document as the server has it. Its _id stays beside it, since partitioners look for it here too.
-    whole = {"$project": {"d": "$$ROOT"}}
-    pipeline = [{"$match": start.wanted}, whole] if start.wanted else [whole]
+    pipeline: list[dict[str, Any]] = [{"$match": start.wanted}] if start.wanted else []
+    if (wanted := collection.projection()) is not None:
+        pipeline.append({"$project": wanted})
+    pipeline.append({"$project": {"d": "$$ROOT"}})
     chosen = {name: engine.spark.conf.get(f"spark.mongodb.read.{name}", None) for name in _PARTITIONER}
     return {
         "connection.uri": majority(collection.server.connection_string()),

@@ -4,15 +4,16 @@
 | --- | --- |
 | int, long | int64 |
 | double | float64 |
-| decimal | decimal128(38, 18) |
+| decimal | decimal128(38, 18); NaN, infinities, and what has more digits on either side of the point: rescued |
 | bool | bool |
-| date | timestamp[us, UTC]; it comes in milliseconds |
+| date | timestamp[us, UTC]; it comes in milliseconds. Outside of the years 1 to 9999: rescued |
 | string, ObjectId (24 hexadecimal digits), UUID (binary subtype 4) | string |
-| binary of another subtype | binary: the bytes |
+| binary of another subtype | binary: the bytes; the subtype is not kept |
 | document, DBRef | struct |
 | array | list |
 | regex, JavaScript, timestamp (the internal one), MinKey, MaxKey | string: Extended JSON |
-| null, undefined, a field that is absent | NULL: the three are not told apart |
+| null, undefined | NULL; with `keep_nulls=True` its path stands in `_rescued_data` too |
+| a field that is absent | NULL |
 
 Where documents differ, the type is the least that holds all values: int and double give double; either of them and decimal give decimal;
 any other mix gives string, with numbers as their digits, dates in ISO 8601, binary in Base64, all else as Extended JSON in its relaxed form.

@@ -130,11 +130,13 @@ def _floats(texts: pa.Array[Any], kind: Any) -> pa.Array[Any]:
     unsure = compute.match_substring_regex(texts, rf"^.{{{_EXACT_DIGITS[kind.bit_width] + 1},}}$|[^-0-9.]")
     given = cast("list[str]", texts.filter(unsure).to_pylist())
     back = cast("list[str]", made.filter(unsure).cast(pa.string()).to_pylist())  # the fewest digits that give the number
-    for text, digits in zip(given, back, strict=True):
-        if _NUMBER.fullmatch(text):
-            fits = _NUMBER.fullmatch(digits) is not None and Decimal(digits) == Decimal(text)
-        else:
-            fits = text.lower() in _INFINITIES
-        if not fits:
-            raise MisfitError
+    if not all(map(_gives_back, given, back)):
+        raise MisfitError
     return made
+
+
+def _gives_back(text: str, digits: str) -> bool:
+    """Whether the digits of a float say what the text says."""
+    if _NUMBER.fullmatch(text):
+        return _NUMBER.fullmatch(digits) is not None and Decimal(digits) == Decimal(text)
+    return text.lower() in _INFINITIES

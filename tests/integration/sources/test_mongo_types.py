@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -14,7 +15,7 @@ from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectI
 from bson.datetime_ms import DatetimeMS
 
 import lakekit as lk
-from lakekit.errors import SchemaError
+from lakekit.errors import ConfigError, SchemaError
 from tests.integration.sources.mongo_reading import INTO, Market, orders, rows
 
 INSTANT = pa.timestamp("us", tz="UTC")
@@ -35,6 +36,23 @@ CASES: dict[str, tuple[Any, pa.DataType, Any]] = {
     "uuid": (SOME_UUID, pa.string(), str(SOME_UUID)),
     "binary": (b"\x00\xff", pa.binary(), b"\x00\xff"),
     "binary_of_a_subtype": (Binary(b"\x01", 128), pa.binary(), b"\x01"),
+    "empty_binary": (b"", pa.binary(), b""),
+    "uuid_of_old_drivers": (Binary(SOME_UUID.bytes, 3), pa.binary(), SOME_UUID.bytes),
+    "smallest_date": (datetime(1, 1, 1, tzinfo=UTC), INSTANT, datetime(1, 1, 1, tzinfo=UTC)),
+    "greatest_date": (
+        datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC),
+        INSTANT,
+        datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC),
+    ),
+    "a_millisecond_before_1970": (
+        datetime(1969, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC),
+        INSTANT,
+        datetime(1969, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC),
+    ),
+    "smallest_long": (Int64(-(2**63)), pa.int64(), -(2**63)),
+    "smallest_double": (5e-324, pa.float64(), 5e-324),
+    "empty_string": ("", pa.string(), ""),
+    "decimal_with_zeros": (Decimal128("1.500"), pa.decimal128(38, 18), Decimal("1.500000000000000000")),
     "document": (
         {"a": 1, "b": {"c": "x"}},
         pa.struct([("a", pa.int64()), ("b", pa.struct([("c", pa.string())]))]),
@@ -50,6 +68,8 @@ CASES: dict[str, tuple[Any, pa.DataType, Any]] = {
     "minKey": (MinKey(), pa.string(), '{"$minKey":1}'),
     "maxKey": (MaxKey(), pa.string(), '{"$maxKey":1}'),
 }
+if os.environ.get("MONGO_URI"):  # the stand-in does not know it
+    CASES["code_with_scope"] = (Code("f()", {"a": 1}), pa.string(), '{"$code":"f()","$scope":{"a":1}}')
 
 
 def ingest(market: Market, uri: str, lake: lk.Lake, *documents: dict[str, Any], **options: Any) -> list[dict[str, Any]]:
@@ -84,9 +104,80 @@ def test_each_type_arrives_as_promised_and_null_stays_null(market: Market, mongo
     assert not lk.ingest(lake, source, into=INTO).committed  # and each is known when it is read again
 
 
-def test_a_date_beyond_the_year_9999_is_rescued(market: Market, mongo: str, lake: lk.Lake) -> None:
-    (row,) = ingest(market, mongo, lake, {"_id": 1, "at": DatetimeMS(2**60)})
-    assert (row["at"], row["rescued"]) == (None, {"at": {"$date": {"$numberLong": str(2**60)}}})
+MISFITS: dict[str, tuple[Any, Any]] = {
+    "date_beyond_the_year_9999": (DatetimeMS(2**60), {"$date": {"$numberLong": str(2**60)}}),
+    "date_before_christ": (DatetimeMS(-(10**14)), {"$date": {"$numberLong": str(-(10**14))}}),
+    "decimal_of_34_digits": (Decimal128("9" * 34), {"$numberDecimal": "9" * 34}),
+    "decimal_of_19_decimals": (Decimal128("1E-19"), {"$numberDecimal": "1E-19"}),
+    "greatest_decimal": (Decimal128("9E+6144"), {"$numberDecimal": "9." + "0" * 33 + "E+6144"}),
+    "decimal_nan": (Decimal128("NaN"), {"$numberDecimal": "NaN"}),
+    "decimal_infinity": (Decimal128("-Infinity"), {"$numberDecimal": "-Infinity"}),
+}
+
+
+def test_a_value_that_no_column_holds_is_rescued(market: Market, mongo: str, lake: lk.Lake) -> None:
+    (row,) = ingest(market, mongo, lake, {"_id": 1, **{name: value for name, (value, _) in MISFITS.items()}})
+    assert {name: row.get(name) for name in MISFITS} == dict.fromkeys(MISFITS)
+    assert row["rescued"] == {name: rescued for name, (_, rescued) in MISFITS.items()}
+
+
+def test_declared_as_text_or_wider_such_a_value_is_in_its_column(market: Market, mongo: str, lake: lk.Lake) -> None:
+    schema = {"nan": "string", "long": "decimal(38, 0)", "texts": "array<string>"}
+    document = {"_id": 1, "nan": Decimal128("NaN"), "long": Decimal128("9" * 34), "texts": [1, "a", Decimal128("1.50"), {"b": 1}]}
+    (row,) = ingest(market, mongo, lake, document, schema=schema)
+    assert (row["nan"], row["long"], row["texts"], row["rescued"]) == ("NaN", Decimal("9" * 34), ["1", "a", "1.50", '{"b":1}'], {})
+
+
+def test_arrays_of_mixed_types_lose_nothing(market: Market, mongo: str, lake: lk.Lake) -> None:
+    numbers, mixed, nested = [1, 2.5, None], [1, "a", True, NOON], [{"a": 1}, 5, [1]]
+    (row,) = ingest(market, mongo, lake, {"_id": 1, "numbers": numbers, "mixed": mixed, "nested": nested})
+    assert row["numbers"] == [1.0, 2.5, None]
+    assert row["mixed"] == ["1", "a", "true", "2026-01-02T12:00:00.123Z"]
+    assert row["nested"] == [None, None, [1]]
+    assert row["rescued"] == {"nested.0": {"a": 1}, "nested.1": 5}
+
+
+def test_deep_nesting_is_kept_level_by_level(market: Market, mongo: str, lake: lk.Lake) -> None:
+    deep: Any = {"leaf": 1}
+    for level in range(40):
+        deep = {"inner": deep} if level % 2 else {"list": [deep]}
+    (row,) = ingest(market, mongo, lake, {"_id": 1, "deep": deep})
+    assert (row["deep"], row["rescued"]) == (deep, {})
+
+
+def test_absent_and_null_are_both_null_and_told_apart_where_that_is_asked_for(market: Market, mongo: str, lake: lk.Lake) -> None:
+    documents = [
+        {"_id": 1, "a": 1, "s": {"x": 1, "y": 2}, "list": [{"x": 1}]},
+        {"_id": 2, "a": None, "s": {"x": None}, "list": [{"x": None}, {}, None], "never": None, "a.b": None},
+        {"_id": 3},
+    ]
+    one, two, three = ingest(market, mongo, lake, *documents, keep_nulls=True)
+    assert (two["a"], two["s"], two["list"]) == (None, {"x": None, "y": None}, [{"x": None}, {"x": None}, None])
+    assert [row["rescued"] for row in (one, two, three)] == [
+        {},
+        {"a": None, "a\\.b": None, "list.0.x": None, "never": None, "s.x": None},
+        {},
+    ]
+    assert not lk.ingest(lake, orders(market, mongo, keep_nulls=True), into=INTO).committed
+    lk.ingest(lake, orders(market, mongo), into="bronze.plain")
+    assert [row["_rescued_data"] for row in rows(lake, "bronze.plain")] == [None, None, None]
+
+
+def test_only_the_columns_asked_for_are_read(market: Market, mongo: str, lake: lk.Lake) -> None:
+    (row,) = ingest(market, mongo, lake, {"_id": 1, "a": 1, "b": {"c": 2}, "d": "x"}, columns=["_id", "b", "absent"])
+    assert row == {"_id": 1, "b": {"c": 2}, "rescued": {}}
+    without_id = orders(market, mongo, primary_key="a", columns=["a"])
+    lk.ingest(lake, without_id, into="bronze.no_id")
+    assert "_id" not in rows(lake, "bronze.no_id")[0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"columns": "a"}, {"columns": ["_id"], "cursor": "at"}, {"columns": ["_id"], "schema": {"a": "int"}}, {"columns": ["_id", "a.b"]}],
+)
+def test_columns_that_leave_out_what_is_needed_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="columns="):
+        lk.sources.Mongo("mongodb://db", database="market").collection("orders", **options)
 
 
 def test_numbers_of_several_types_get_the_type_that_holds_them(market: Market, mongo: str, lake: lk.Lake) -> None:

@@ -77,6 +77,15 @@ def test_every_type_comes_as_on_the_embedded_engine_and_what_misfits_later_is_re
     compare(lakes, orders(market, mongo, cursor="at"))
 
 
+@classic_first
+def test_only_the_columns_asked_for_are_read_and_nulls_are_kept(market: Market, mongo: str, lakes: Both) -> None:
+    market["orders"].insert_many([{"_id": 1, "at": DAY, "a": None, "b": {"c": None, "d": 1}, "e": 5}, {"_id": 2, "at": DAY, "b": {}}])
+    compare(lakes, orders(market, mongo, cursor="at", columns=["_id", "at", "a", "b"], keep_nulls=True))
+    first, second = rows(lakes.embedded, "bronze.on_spark", "_id")
+    assert "e" not in first
+    assert (first["_rescued_data"], second["_rescued_data"]) == ('{"a":null,"b.c":null}', None)
+
+
 @pytest.mark.parametrize("lookback", [timedelta(days=30), pytest.param(None, marks=pytest.mark.slow)])
 @classic_first
 def test_the_engines_take_turns_on_one_table(market: Market, mongo: str, lakes: Both, lookback: timedelta | None) -> None:
