@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tests.servers.kafka import KafkaServer
     from tests.servers.postgres import PostgresServer
+    from tests.servers.registry import RegistryServer
     from tests.servers.rest import RestServer
     from tests.servers.s3 import S3Server
     from tests.servers.spark import Server
@@ -26,7 +27,7 @@ Engine = Literal["embedded", "spark", "connect"]
 
 HERE = Path(__file__).parent
 SERVER_FIXTURES = frozenset(
-    {"postgres", "database", "kafka", "mongo", "market", "rest", "s3", "postgres_catalog", "rest_catalog", "s3_catalog"}
+    {"postgres", "database", "kafka", "registry", "mongo", "market", "rest", "s3", "postgres_catalog", "rest_catalog", "s3_catalog"}
 )
 CATALOGS = ("postgres_catalog", "rest_catalog", "s3_catalog", "merge_on_read_catalog")
 """The fixtures of catalogs on which the embedded engine runs the files below, too."""
@@ -192,6 +193,15 @@ def kafka() -> Iterator[KafkaServer]:
     from tests.servers.kafka import KafkaServer
 
     with KafkaServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[RegistryServer]:
+    """A schema registry, one per test process. A test that stops or kills one starts its own."""
+    from tests.servers.registry import RegistryServer
+
+    with RegistryServer() as server:
         yield server
 
 

@@ -19,7 +19,7 @@ def cache_folder() -> Path:
 
 
 def jars(pom_name: str) -> list[Path]:
-    """The jars that `maven/<pom_name>.xml` lists, copied at the first call and whenever the pom changes.
+    """The jars that `maven/<pom_name>.xml` lists, or that its archives hold, copied at the first call and whenever the pom changes.
 
     Workers that ask at once wait for the one that copies. A copy that broke off leaves no folder behind.
 
@@ -38,7 +38,7 @@ def jars(pom_name: str) -> list[Path]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
             _copy(pom, folder)
-    return sorted(folder.glob("*.jar"))
+    return sorted(folder.rglob("*.jar"))
 
 
 def _copy(pom: Path, folder: Path) -> None:
@@ -60,4 +60,7 @@ def _copy(pom: Path, folder: Path) -> None:
                 "Hint: check that Maven reaches its repository (a proxy or a mirror goes into its settings.xml)."
             )
             raise RuntimeError(message)
+        for archive in copied.glob("*.tar.gz"):
+            shutil.unpack_archive(archive, copied, filter="data")
+            archive.unlink()
         copied.rename(folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -12,21 +12,19 @@ import attrs
 
 from lakekit import columns as system
 from lakekit.errors import ConfigError, SchemaError, SourceError
-from lakekit.sources import kafka_client, kafka_errors, kafka_offsets, kafka_options
+from lakekit.sources import kafka_client, kafka_formats, kafka_offsets, kafka_options, kafka_read, kafka_registry
 from lakekit.sources.kafka_offsets import OnGap, OnRecreated
 from lakekit.sources.kafka_options import Options
 from lakekit.sources.kafka_read import Read
-from lakekit.sources.kafka_values import Clock, Epoch
+from lakekit.sources.kafka_registry import GivenOptions as RegistryOptions
+from lakekit.sources.kafka_values import Epoch
 from lakekit.sources.protocol import Details, Following, Increment, KeyRead, Source, Target
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from lakekit.engines.spark.tables import SparkEngine
     from lakekit.sources.kafka_client import Connection
-    from lakekit.sources.kafka_json import JsonDecoder
 
-Format = Literal["json"]
+Format = Literal["json", "avro", "json_schema"]
 Start = Literal["earliest", "latest"] | datetime
 
 
@@ -38,6 +36,11 @@ def _check_text(_instance: object, attribute: attrs.Attribute[Any], value: objec
 def _check_options(_instance: object, _attribute: object, value: object) -> None:
     if not callable(value):
         kafka_options.check(value)
+
+
+def _check_registry(_instance: object, _attribute: object, value: object) -> None:
+    if value is not None and not callable(value):
+        kafka_registry.check(value)
 
 
 def _to_options(value: Options | Callable[[], Options] | None) -> Options | Callable[[], Options]:
@@ -54,7 +57,10 @@ class Kafka:
         servers: The brokers to ask first: ``"broker:9092"``, several with commas between them.
         options: librdkafka's options, passed through: ``{"security.protocol": "SASL_SSL", …}``; or a function that returns them when they
             are needed. Never shown. ``isolation.level`` is ``read_committed`` unless they say otherwise; ``socket.timeout.ms`` (30 seconds)
-            is how long the brokers may take to answer.
+            is how long the brokers may take to answer. With ``group.id``, that consumer group is told the offsets after each commit, so that
+            tools which show lag know them; they are never read, and a failure is only logged.
+        registry: The schema registry of its topics, for ``topic(format="avro")`` and ``"json_schema"``: its URL, or confluent-kafka's options for it
+            (``{"url": …, "basic.auth.user.info": "user:password"}``), or a function that returns either when it is needed. Never shown.
         name: What the cluster is called in bookmarks and in ``_source``. Give one where there are several clusters.
 
     >>> Kafka("broker:9092", options={"sasl.password": "secret"})
@@ -65,26 +71,32 @@ class Kafka:
     options: Options | Callable[[], Options] = attrs.field(
         default=None, kw_only=True, eq=False, converter=_to_options, validator=_check_options
     )
+    registry: RegistryOptions = attrs.field(default=None, kw_only=True, eq=False, validator=_check_registry)
     name: str = attrs.field(default="kafka", kw_only=True, validator=_check_text)
 
     def __repr__(self) -> str:
         return f"Kafka({self.servers!r}, name={self.name!r})"
 
     def __reduce__(self) -> tuple[object, ...]:
-        if not callable(self.options) and kafka_options.has_secret(self.options):
+        secrets = {
+            "options": not callable(self.options) and kafka_options.has_secret(self.options),
+            "registry": not callable(self.registry) and kafka_registry.has_secret(self.registry),
+        }
+        for argument in (name for name, there in secrets.items() if there):
             raise ConfigError(
-                "sources.Kafka(options=)",
+                f"sources.Kafka({argument}=)",
                 "a source with a secret in it is not pickled",
-                hint="give options= as a function that returns them: it is called where they are needed.",
+                hint=f"give {argument}= as a function that returns it: it is called where it is needed.",
             )
-        return _rebuild, (self.servers, self.options, self.name)
+        return _rebuild, (self.servers, self.options, self.registry, self.name)
 
     def topic(
         self,
         name: str,
         *,
-        schema: Mapping[str, str],
+        schema: Mapping[str, str] | Literal["infer"] = "infer",
         format: Format = "json",
+        subject: str | None = None,
         start: Start = "earliest",
         on_recreated: OnRecreated = "raise",
         on_gap: OnGap = "raise",
@@ -97,8 +109,13 @@ class Kafka:
         Args:
             name: The topic.
             schema: Its columns: name to SQL type, ``{"event_id": "bigint", "device": "struct<os: string>"}``. The reference has a table of what fits
-                which type. A field that is not named here, and a value that does not fit, stand in ``_rescued_data``.
-            format: What the messages are: JSON objects.
+                which type. A field that is not named here, and a value that does not fit, stand in ``_rescued_data``. ``"infer"``: a column for
+                each field that a message has, of the type that its values have; the reference has a table of these, too. What a field holds
+                is seen once the messages of a run are read, so they are put aside until then, on disk where they are many.
+            format: What the messages are: JSON objects (``"json"``); or what Confluent's serializers write: Avro (``"avro"``), or JSON whose
+                schema is in the registry (``"json_schema"``). Columns are then those of the newest schema of the subject, and ``schema=``
+                is left out; with ``"json_schema"`` it may be given and counts instead.
+            subject: The registry's subject whose newest schema has the columns. None: ``<topic>-value``.
             start: Where the first read begins: ``"earliest"``, ``"latest"``, or with the first message not older than a datetime.
             on_recreated: What a topic that was deleted and made anew means: an error, or to read it from its beginning.
             on_gap: What it means that messages were deleted before they were read: an error, or to go on with what is left.
@@ -115,6 +132,7 @@ class Kafka:
             name,
             schema=schema,
             format=format,
+            subject=subject,
             start=start,
             on_recreated=on_recreated,
             on_gap=on_gap,
@@ -124,8 +142,8 @@ class Kafka:
         )
 
 
-def _rebuild(servers: str, options: Options | Callable[[], Options], name: str) -> Kafka:
-    return Kafka(servers, options=options, name=name)
+def _rebuild(servers: str, options: Options | Callable[[], Options], registry: RegistryOptions, name: str) -> Kafka:
+    return Kafka(servers, options=options, registry=registry, name=name)
 
 
 def _one_of(*allowed: str) -> Callable[[object, attrs.Attribute[Any], object], None]:
@@ -142,9 +160,14 @@ def _check_name(_instance: object, _attribute: object, value: object) -> None:
 
 
 def _to_columns(schema: object) -> tuple[tuple[str, str], ...]:
+    if schema == "infer":
+        return ()
     if not isinstance(schema, Mapping) or not schema:
         raise ConfigError(
-            "Kafka.topic(schema=)", "expected a mapping of columns to SQL types", got=repr(schema), hint="write {'event_id': 'bigint'}."
+            "Kafka.topic(schema=)",
+            "expected a mapping of columns to SQL types, or 'infer'",
+            got=repr(schema),
+            hint="write {'event_id': 'bigint'}.",
         )
     return tuple(cast("Mapping[str, str]", schema).items())
 
@@ -158,6 +181,22 @@ def _check_columns(_instance: object, _attribute: object, columns: tuple[tuple[s
         arrow_type(words, place=f"Kafka.topic(schema=): column {name!r}")
         if folded.setdefault(name.lower(), name) != name:
             raise SchemaError("Kafka.topic(schema=)", "two columns differ in case only", got=f"{folded[name.lower()]!r} and {name!r}")
+
+
+def _check_subject(topic: KafkaTopic, _attribute: object, value: object) -> None:
+    place = f"Kafka.topic(format={topic.format!r})"
+    if topic.format == "json":
+        if value is not None:
+            raise ConfigError(
+                "Kafka.topic(subject=)", "plain JSON has no schema in a registry", hint="leave it out, or write format='json_schema'."
+            )
+        return
+    if topic.server.registry is None:
+        raise ConfigError(place, "needs a schema registry", hint="write sources.Kafka(…, registry='http://registry:8081').")
+    if topic.format == "avro" and topic.columns:
+        raise ConfigError(place, "Avro's columns are those of the registry's schema", got="schema=", hint="leave schema= out.")
+    if value is not None and (not isinstance(value, str) or not value):
+        raise ConfigError("Kafka.topic(subject=)", "expected the name of a subject", got=repr(value))
 
 
 def _check_start(_instance: object, _attribute: object, value: object) -> None:
@@ -186,16 +225,22 @@ def _check_max_messages(_instance: object, _attribute: object, value: object) ->
 class KafkaTopic:
     """A topic of Kafka as a source of `ingest` and `stream`. Made by ``Kafka.topic``.
 
-    One row for each message: the declared columns, ``_kafka_topic``, ``_kafka_partition``, ``_kafka_offset``, ``_kafka_timestamp``,
+    One row for each message: its columns, declared or inferred, ``_kafka_topic``, ``_kafka_partition``, ``_kafka_offset``, ``_kafka_timestamp``,
     ``_kafka_key``, ``_kafka_headers``, ``_rescued_data``, ``_source`` (``kafka.events``) and ``_source_timestamp`` (the message's). A message
-    without a value, a tombstone, is a row with ``_operation = 'delete'`` and NULL in the declared columns. One that is no JSON object goes
-    to the rejects with its bytes.
+    without a value, a tombstone, is a row with ``_operation = 'delete'`` and NULL in its own columns. One that can't be
+    read (no JSON object, broken Avro, a schema that the registry doesn't have) goes to the rejects with its bytes.
+
+    Attributes:
+        columns: Names and SQL types, as declared. Empty: they are inferred.
     """
 
     server: Kafka
     name: str = attrs.field(validator=_check_name)
-    columns: tuple[tuple[str, str], ...] = attrs.field(kw_only=True, alias="schema", converter=_to_columns, validator=_check_columns)
+    columns: tuple[tuple[str, str], ...] = attrs.field(
+        default=cast("Any", "infer"), kw_only=True, alias="schema", converter=_to_columns, validator=_check_columns
+    )
     format: Format = attrs.field(default="json", kw_only=True, validator=_one_of(*get_args(Format)))
+    subject: str | None = attrs.field(default=None, kw_only=True, validator=_check_subject)
     start: Start = attrs.field(default="earliest", kw_only=True, validator=_check_start)
     on_recreated: OnRecreated = attrs.field(default="raise", kw_only=True, validator=_one_of(*get_args(OnRecreated)))
     on_gap: OnGap = attrs.field(default="raise", kw_only=True, validator=_one_of(*get_args(OnGap)))
@@ -212,6 +257,11 @@ class KafkaTopic:
     def origin(self) -> str:
         """What ``_source`` holds: ``kafka.events``."""
         return f"{self.server.name}.{self.name}"
+
+    @property
+    def subject_name(self) -> str:
+        """The registry's subject: ``events-value``."""
+        return self.subject or f"{self.name}-value"
 
     @property
     def upstream(self) -> str:
@@ -243,10 +293,9 @@ class KafkaTopic:
             ContractError: The topic was made anew, or messages are gone that were not read yet.
         """
         settings = kafka_options.Settings.of(self.server.servers, self.server.options)
-        declared, decoder = self._decoder()
-        with kafka_client.connect(settings, self.name, place=self.place) as connection:
+        with kafka_client.connect(settings, self.name, place=self.place) as connection, ExitStack() as until_done:
             plan = self.plan(connection, position, in_portions=target.in_portions)
-            read = Read(connection, plan, declared, decoder, self.name, self.origin, self.place)
+            read = Read(connection, plan, self.place)
 
             def details() -> Details:
                 if not read.exhausted:
@@ -254,7 +303,17 @@ class KafkaTopic:
                 self.require_same(connection, plan.topic_id)
                 return plan.to_details()
 
-            yield Increment(read.schema, read.batches(), details, rejecting=True, behind=plan.behind)
+            decoder, messages = until_done.enter_context(kafka_formats.reading(self, read.messages(), target))
+            rows = (kafka_read.as_rows(found, decoder, topic=self.name, source=self.origin) for found in messages)
+            yield Increment(
+                kafka_read.schema_of(decoder.schema),
+                rows,
+                details,
+                rejecting=True,
+                behind=plan.behind,
+                lag=plan.lag,
+                acknowledge=lambda: connection.acknowledge(plan.end),
+            )
 
     @contextmanager
     def open_on_spark(self, engine: SparkEngine, position: Details | None, *, target: Target) -> Generator[Increment]:
@@ -266,7 +325,7 @@ class KafkaTopic:
         """
         from lakekit.sources import kafka_spark
 
-        with kafka_spark.read(self, engine, position, in_portions=target.in_portions) as increment:
+        with kafka_spark.read(self, engine, position, target=target) as increment:
             yield increment
 
     def follow(
@@ -276,19 +335,6 @@ class KafkaTopic:
         from lakekit.sources import kafka_follow
 
         return kafka_follow.follow(self, engine, position or {}, seconds=seconds, each=each)
-
-    def _decoder(self) -> tuple[pa.Schema, JsonDecoder]:
-        """The declared columns, and what reads them from the messages."""
-        declared = self.declared()
-        return declared, decoder_of(declared, Clock(self.epoch, self.time_zone))
-
-    def declared(self) -> pa.Schema:
-        """The declared columns."""
-        import pyarrow as pa
-
-        from lakekit.engines.types import arrow_type
-
-        return pa.schema([(name, arrow_type(words)) for name, words in self.columns])
 
     def plan(self, connection: Connection, position: Details | None, *, in_portions: bool) -> kafka_offsets.Plan:
         """From where to where the topic is read now."""
@@ -306,17 +352,3 @@ class KafkaTopic:
         """Raise where the topic was made anew while it was read: the rows may be of both."""
         if (now := connection.topic_id()) is not None and now != topic_id:
             raise SourceError(self.place, "the topic was deleted and made anew while it was read", hint="run it again.")
-
-
-def decoder_of(declared: pa.Schema, clock: Clock) -> JsonDecoder:
-    """What reads the declared columns from messages.
-
-    Raises:
-        MissingExtraError: msgspec is not installed.
-    """
-    try:
-        from lakekit.sources.kafka_json import JsonDecoder
-
-        return JsonDecoder(declared, clock)
-    except ModuleNotFoundError:
-        raise kafka_errors.missing_extra("msgspec") from None

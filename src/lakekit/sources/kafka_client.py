@@ -151,6 +151,30 @@ class Connection:
         asked = self._admin.list_offsets(wanted, isolation_level=isolation, request_timeout=self.timeout)
         return lambda: {partition.partition: self._answer(answer.result).offset for partition, answer in asked.items()}
 
+    def acknowledge(self, offsets: Mapping[int, int]) -> None:
+        """Tell the user's consumer group how far the topic was read, for tools that show lag. Failure is only logged."""
+        group = self._settings.acknowledged_group
+        if group is None:
+            return
+        try:
+            said = self._alter_group(group, offsets)
+        except Exception as error:  # noqa: BLE001 -- the rows are committed: whatever goes wrong here must not undo that
+            said = type(error).__name__
+        if said:
+            logger.warning("%s: the offsets were not committed to the consumer group %r (%s). Nothing is lost.", self._place, group, said)
+
+    def _alter_group(self, group: str, offsets: Mapping[int, int]) -> str:
+        """Set a group's offsets; why that was refused."""
+        from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+
+        reached = [TopicPartition(self._topic, partition, at) for partition, at in offsets.items()]
+        wanted = [ConsumerGroupTopicPartitions(group, reached)]
+        try:
+            answer = self._admin.alter_consumer_group_offsets(wanted, request_timeout=self.timeout)[group].result()
+        except KafkaException as error:
+            return str(error.args[0].name())
+        return next((str(partition.error.name()) for partition in answer.topic_partitions if partition.error is not None), "")
+
     def assign(self, start: Mapping[int, int]) -> None:
         """Read these partitions, each from its offset on."""
         from confluent_kafka import TopicPartition

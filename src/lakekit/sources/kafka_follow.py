@@ -77,11 +77,8 @@ class MicroBatch:
         topic = self.topic
         if position != self.reached.position:
             raise MovedError(topic.place, "another run has moved the bookmark", hint="the query begins anew from there.")
-        schema = kafka_spark.schema_of(topic)
         with engine.session() as session:
-            rows = kafka_spark.parsed(topic, session, self.messages, schema)
-            with _connected(topic) as connection:
-                topic.require_same(connection, cast("str | None", self.reached.position["topic_id"]))
+            rows = kafka_spark.parsed(topic, session, self.messages, target)
             ends = "SELECT _kafka_partition AS p, max(_kafka_offset) + 1 AS o FROM rows GROUP BY _kafka_partition"
             found = {row["p"]: row["o"] for batch in session.rows(Query(ends, {"rows": rows})) for row in batch.to_pylist()}
             offsets = {**self.reached.offsets, **found}
@@ -90,7 +87,18 @@ class MicroBatch:
                 "offsets": {str(partition): at for partition, at in sorted(offsets.items())},
             }
             held = on_spark.held(session, rows, rejecting=True)
-            yield Increment(schema, iter(()), lambda: details, rejecting=True, held=held)
+            with _connected(topic) as connection:
+                topic.require_same(connection, cast("str | None", self.reached.position["topic_id"]))
+                lag = sum(max(0, end - offsets.get(partition, 0)) for partition, end in connection.offsets().end.items())
+                yield Increment(
+                    rows.schema,
+                    iter(()),
+                    lambda: details,
+                    rejecting=True,
+                    held=held,
+                    lag=lag,
+                    acknowledge=lambda: connection.acknowledge(offsets),
+                )
         self.reached.position, self.reached.offsets = details, offsets
 
 

@@ -91,7 +91,8 @@ class JsonDecoder:
 
     rule = "json"
 
-    def __init__(self, schema: pa.Schema, clock: Clock) -> None:
+    def __init__(self, schema: pa.Schema, clock: Clock, *, nulls: bool = True) -> None:
+        """Take the columns; ``nulls``: whether a ``null`` without a column is rescued, too."""
         import msgspec
         import pyarrow.types as pt
 
@@ -101,7 +102,9 @@ class JsonDecoder:
         def types(*, strict: bool) -> list[Any]:
             return [kafka_values.readable(field.type, clock, strict=strict) for field in schema]
 
+        self.schema = schema
         self._clock = clock
+        self._nulls = nulls
         self._columns = [
             _Column(field.name, field.type, pt.is_string(field.type), decoder(strict), decoder(lenient))
             for field, strict, lenient in zip(schema, types(strict=True), types(strict=False), strict=True)
@@ -151,18 +154,22 @@ class JsonDecoder:
             record = self._without_more.decode(value)
         except _unreadable():
             return self._by_field(fields)
-        names = {name for name in fields if name not in self._named}
+        names = {name for name, raw in fields.items() if self._is_unknown(name, raw)}
         for column in self._nested:
             if column.name in fields and not column.holds_all(bytes(fields[column.name])):
                 names.add(column.name)
         return _Unusual(record, fields, names)
+
+    def _is_unknown(self, name: str, raw: msgspec.Raw) -> bool:
+        return name not in self._named and (self._nulls or bytes(raw) != b"null")
 
     def _by_field(self, fields: Mapping[str, msgspec.Raw]) -> _Unusual:
         found: dict[str, Any] = {}
         names: set[str] = set()
         for name, raw in fields.items():
             if name not in self._named:
-                names.add(name)
+                if self._is_unknown(name, raw):
+                    names.add(name)
                 continue
             index, column = self._named[name]
             found[f"f{index}"], complete = column.read(bytes(raw))

@@ -46,13 +46,18 @@ class Plan:
         topic_id: The topic's id, as far as it is known.
         start: The offset that is read first, by partition.
         end: The offset that is read next time.
-        behind: Whether there is more in the topic already.
+        lag: How many offsets there are beyond, which may be read already.
     """
 
     topic_id: str | None
     start: Mapping[int, int]
     end: Mapping[int, int]
-    behind: bool
+    lag: int
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is more in the topic already."""
+        return self.lag > 0
 
     @property
     def open(self) -> dict[int, int]:
@@ -74,7 +79,7 @@ def plan(topic_id: str | None, start: Mapping[int, int], found: Offsets, *, at_m
     backlog = {partition: max(0, found.end[partition] - at) for partition, at in start.items()}
     taken = backlog if at_most is None else share(at_most, backlog)
     end = {partition: at + taken[partition] for partition, at in start.items()}
-    return Plan(topic_id, start, end, behind=taken != backlog)
+    return Plan(topic_id, start, end, lag=sum(backlog.values()) - sum(taken.values()))
 
 
 def share(limit: int, wanted: Mapping[int, int]) -> dict[int, int]:

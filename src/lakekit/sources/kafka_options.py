@@ -13,9 +13,10 @@ from lakekit.errors import ConfigError
 Options = Mapping[str, Any]
 
 _PLACE: Final = "sources.Kafka(options=)"
+_NO_GROUP: Final = "lakekit"
 _DEFAULTS: Final[Options] = {
     "client.id": "lakekit",
-    "group.id": "lakekit",  # librdkafka wants one; nothing is ever committed to it
+    "group.id": _NO_GROUP,  # librdkafka wants one; nothing is ever committed to this one
     "isolation.level": "read_committed",
     "socket.timeout.ms": 30_000,
     "fetch.queue.backoff.ms": 50,  # librdkafka's own second, after each time its queue was full, halves the throughput
@@ -92,6 +93,12 @@ class Settings:
     def committed_only(self) -> bool:
         """Whether messages of open and aborted transactions are left out."""
         return self.options["isolation.level"] == "read_committed"
+
+    @property
+    def acknowledged_group(self) -> str | None:
+        """The consumer group that is told how far a topic was read. None: the user names none."""
+        group = str(self.options["group.id"])
+        return None if group == _NO_GROUP else group
 
     def consumer(self, on_error: Callable[[Any], None]) -> dict[str, Any]:
         """The options of a consumer."""

@@ -1,4 +1,4 @@
-"""Messages of a topic, from a plan's start to its end, as Arrow batches with lakekit's columns."""
+"""Messages of a topic, from a plan's start to its end, and what makes rows with lakekit's columns of them."""
 
 from __future__ import annotations
 
@@ -38,10 +38,15 @@ _SYSTEM: Final = (
 
 
 class Decoder(Protocol):
-    """What a format is: the values of messages as columns."""
+    """What a format is: the values of messages as columns.
+
+    Attributes:
+        rule: What rejects of this format say broke.
+        schema: The columns.
+    """
 
     rule: str
-    """What rejects of this format say broke."""
+    schema: pa.Schema
 
     def decode(self, values: Sequence[bytes | None]) -> Decoded:
         """Read the values of messages."""
@@ -53,29 +58,25 @@ class Read:
     """One read of a topic.
 
     Attributes:
-        source: What ``_source`` holds.
         exhausted: Whether every partition was read to its end.
     """
 
     connection: Connection
     plan: Plan
-    declared: pa.Schema
-    decoder: Decoder
-    topic: str
-    source: str
     place: str
     exhausted: bool = False
 
-    @property
-    def schema(self) -> pa.Schema:
-        """The declared columns, lakekit's own, and the three that tell bad rows."""
-        return schema_of(self.declared)
-
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """The rows, one for each message."""
-        schema = self.schema
-        for messages in self._messages():
-            yield self._batch(messages, schema)
+    def messages(self) -> Iterator[Messages]:
+        """The messages, once."""
+        for found in self._messages():
+            yield Messages(
+                values=[message.value() for message in found],
+                partitions=[message.partition() for message in found],
+                offsets=[message.offset() for message in found],
+                millis=[_millis(message.timestamp()) for message in found],
+                keys=[message.key() for message in found],
+                headers=[_headers(message.headers()) for message in found],
+            )
         self.exhausted = True
 
     def _messages(self) -> Iterator[list[Any]]:
@@ -129,17 +130,6 @@ class Read:
                     hint="run it again: it tells what is lost.",
                 )
 
-    def _batch(self, messages: list[Any], schema: pa.Schema) -> pa.RecordBatch:
-        found = Messages(
-            values=[message.value() for message in messages],
-            partitions=[message.partition() for message in messages],
-            offsets=[message.offset() for message in messages],
-            millis=[_millis(message.timestamp()) for message in messages],
-            keys=[message.key() for message in messages],
-            headers=[_headers(message.headers()) for message in messages],
-        )
-        return as_rows(found, self.decoder, schema=schema, topic=self.topic, source=self.source)
-
 
 @attrs.frozen(eq=False)
 class Messages:
@@ -157,23 +147,61 @@ class Messages:
     keys: Sequence[bytes | None]
     headers: Sequence[list[dict[str, object]] | None]
 
+    @classmethod
+    def of(cls, batch: pa.RecordBatch) -> Messages:
+        """Messages that `to_batch` made a batch of, or Spark's connector."""
+        columns: dict[str, list[Any]] = batch.to_pydict()
+        return cls(
+            values=columns["value"],
+            partitions=columns["partition"],
+            offsets=columns["offset"],
+            millis=[None if millis is None else _in_calendar(millis) for millis in columns["millis"]],
+            keys=columns["key"],
+            headers=[headers or None for headers in columns["headers"]],
+        )
 
-def schema_of(declared: pa.Schema) -> pa.Schema:
-    """The declared columns, lakekit's own, and the three that tell bad rows."""
+    def to_batch(self) -> pa.RecordBatch:
+        """The messages as they are put aside."""
+        import pyarrow as pa
+
+        columns = (self.values, self.partitions, self.offsets, self.millis, self.keys, self.headers)
+        return pa.RecordBatch.from_arrays(
+            [pa.array(column, field.type) for column, field in zip(columns, raw(), strict=True)], schema=raw()
+        )
+
+
+def raw() -> pa.Schema:
+    """The columns of messages that are put aside."""
+    import pyarrow as pa
+
+    headers = pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())]))
+    kinds = {
+        "value": pa.binary(),
+        "partition": pa.int32(),
+        "offset": pa.int64(),
+        "millis": pa.int64(),
+        "key": pa.binary(),
+        "headers": headers,
+    }
+    return pa.schema(list(kinds.items()))
+
+
+def schema_of(columns: pa.Schema) -> pa.Schema:
+    """The columns of the messages' values, lakekit's own, and the three that tell bad rows."""
     import pyarrow as pa
 
     from lakekit.engines.types import arrow_type
 
     own = [pa.field(name, arrow_type(system.BY_NAME[name].type)) for name in _SYSTEM]
     bad = [pa.field(system.RULE, pa.string()), pa.field(system.REASON, pa.string()), pa.field(system.PAYLOAD, pa.binary())]
-    return pa.schema([*declared, *own, *bad])
+    return pa.schema([*columns, *own, *bad])
 
 
-def as_rows(messages: Messages, decoder: Decoder, *, schema: pa.Schema, topic: str, source: str) -> pa.RecordBatch:
-    """The messages as rows of a schema that `schema_of` gave."""
+def as_rows(messages: Messages, decoder: Decoder, *, topic: str, source: str) -> pa.RecordBatch:
+    """The messages as rows of the schema that `schema_of` gives for the decoder's columns."""
     import pyarrow as pa
 
-    values = messages.values
+    values, schema = messages.values, schema_of(decoder.schema)
     count = len(values)
     decoded = decoder.decode(values)
     instants = pa.array(messages.millis, pa.timestamp("ms", tz="UTC"))
@@ -208,10 +236,10 @@ def _spread(found: Mapping[int, object], count: int) -> list[object]:
 def _millis(timestamp: tuple[int, int]) -> int | None:
     """A message's timestamp. None: it has none, or one that no calendar knows."""
     kind, millis = timestamp
-    return in_calendar(millis) if kind else None
+    return _in_calendar(millis) if kind else None
 
 
-def in_calendar(millis: int) -> int | None:
+def _in_calendar(millis: int) -> int | None:
     """A timestamp, where a calendar knows it."""
     return millis if _YEAR_1 <= millis < _YEAR_10000 else None
 

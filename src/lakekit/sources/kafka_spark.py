@@ -7,18 +7,20 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
+from lakekit.engines.arrow import conform
 from lakekit.engines.spark import dialect
-from lakekit.sources import kafka_client, kafka_java, kafka_options, kafka_read, on_spark
-from lakekit.sources.kafka_values import Clock
-from lakekit.sources.protocol import Details, Increment
+from lakekit.sources import kafka_client, kafka_formats, kafka_java, kafka_options, kafka_read, kafka_registry, on_spark
+from lakekit.sources.json_shape import Shape
+from lakekit.sources.protocol import Details, Increment, Target
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from lakekit.engines.plan import Frame
     from lakekit.engines.spark.session import SparkWork
     from lakekit.engines.spark.tables import SparkEngine
     from lakekit.sources.kafka import KafkaTopic
+    from lakekit.sources.kafka_formats import MakeDecoder
     from lakekit.sources.kafka_offsets import Plan
     from lakekit.sources.on_spark import OnWorker
 
@@ -27,30 +29,71 @@ _COLUMNS = ("value", "partition", "offset", "IF(timestampType < 0, NULL, unix_mi
 
 
 @contextmanager
-def read(topic: KafkaTopic, engine: SparkEngine, position: Details | None, *, in_portions: bool) -> Generator[Increment]:
+def read(topic: KafkaTopic, engine: SparkEngine, position: Details | None, *, target: Target) -> Generator[Increment]:
     """The messages from the position's offsets up to the end that each partition has now, or a portion of them."""
     settings = kafka_options.Settings.of(topic.server.servers, topic.server.options)
-    schema = schema_of(topic)
-    with engine.session() as session:
-        with kafka_client.connect(settings, topic.name, place=topic.place) as connection:
-            plan = topic.plan(connection, position, in_portions=in_portions)
-            options = {**kafka_java.options(settings, place=topic.place), **_range(topic.name, plan)}
-            messages = on_spark.load(engine, "kafka", options, place=topic.place)
-            rows = parsed(topic, session, messages, schema)
-            topic.require_same(connection, plan.topic_id)
+    with engine.session() as session, kafka_client.connect(settings, topic.name, place=topic.place) as connection:
+        plan = topic.plan(connection, position, in_portions=target.in_portions)
+        options = {**kafka_java.options(settings, place=topic.place), **_range(topic.name, plan)}
+        messages = on_spark.load(engine, "kafka", options, place=topic.place)
+        rows = parsed(topic, session, messages, target)
+        topic.require_same(connection, plan.topic_id)
         held = on_spark.held(session, rows, rejecting=True)
-        yield Increment(schema, iter(()), plan.to_details, rejecting=True, behind=plan.behind, held=held)
+        yield Increment(
+            rows.schema,
+            iter(()),
+            plan.to_details,
+            rejecting=True,
+            behind=plan.behind,
+            held=held,
+            lag=plan.lag,
+            acknowledge=lambda: connection.acknowledge(plan.end),
+        )
 
 
-def schema_of(topic: KafkaTopic) -> pa.Schema:
-    """The columns of a topic's rows on Spark."""
-    return dialect.readable_schema(kafka_read.schema_of(topic.declared()))
-
-
-def parsed(topic: KafkaTopic, session: SparkWork, messages: Any, schema: pa.Schema) -> Frame:
+def parsed(topic: KafkaTopic, session: SparkWork, messages: Any, target: Target) -> Frame:
     """Messages of the connector as rows, held."""
-    rows = on_spark.on_workers(messages.selectExpr(*_COLUMNS), parser(topic), schema)
-    return on_spark.staged(session, rows, schema, place=topic.place)
+    found = messages.selectExpr(*_COLUMNS)
+    if topic.columns and topic.format == "json":
+        make = kafka_formats.declared(topic)
+    else:  # two passes: one to see what they hold, one to make rows of it
+        found = on_spark.staged(session, found, kafka_read.raw(), place=topic.place).native
+        make = _learned(topic, session, found, target)
+    schema = dialect.readable_schema(kafka_read.schema_of(make().schema))
+    dialect.refuse_time(schema, place=topic.place)
+    return on_spark.staged(session, on_spark.on_workers(found, parser(topic, make), schema), schema, place=topic.place)
+
+
+def _learned(topic: KafkaTopic, session: SparkWork, messages: Any, target: Target) -> MakeDecoder:
+    if topic.format == "json":
+        return kafka_formats.inferred(topic, _seen(topic, session, messages), target.schema)
+    # The registry is asked here: its credentials stay in this process.
+    one = pa.schema([("p", pa.binary())])
+    framed = messages.selectExpr(f"substring(value, 1, {kafka_registry.HEADER}) AS p").distinct()
+    prefixes = [row["p"] for batch in session.rows(on_spark.staged(session, framed, one, place=topic.place)) for row in batch.to_pylist()]
+    with kafka_formats.asked(topic) as registry:
+        newest = registry.newest(topic.subject_name)
+        numbers = {kafka_registry.frame(prefix) for prefix in prefixes if prefix is not None} - {None}
+        schemas = {number: registry.schema(number) for number in numbers if number is not None}
+    return kafka_formats.registered(topic, newest, schemas.get, target.schema)
+
+
+def _seen(topic: KafkaTopic, session: SparkWork, messages: Any) -> Shape:
+    """What the messages hold."""
+    one = pa.schema([("d", pa.string())])
+
+    def look(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        found = Shape()
+        for batch in batches:
+            kafka_formats.observe(found, batch.column("value").to_pylist())
+        yield pa.RecordBatch.from_pydict({"d": [json.dumps(found.to_plain())]}, schema=one)
+
+    shape = Shape()
+    looked = on_spark.staged(session, on_spark.on_workers(messages, look, one), one, place=topic.place)
+    for batch in session.rows(looked):
+        for told in batch.to_pylist():
+            shape.add(json.loads(told["d"]))
+    return shape
 
 
 def _range(topic: str, plan: Plan) -> dict[str, str]:
@@ -66,29 +109,14 @@ def _range(topic: str, plan: Plan) -> dict[str, str]:
     }
 
 
-def parser(topic: KafkaTopic) -> OnWorker:
+def parser(topic: KafkaTopic, make: MakeDecoder) -> OnWorker:
     """What makes rows of messages. It travels to the workers, so it holds no connection and no secret."""
-    declared, clock, name, origin = topic.declared(), Clock(topic.epoch, topic.time_zone), topic.name, topic.origin
+    name, origin = topic.name, topic.origin
 
     def parse(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        from lakekit.engines.arrow import conform
-        from lakekit.sources.kafka import decoder_of
-
-        decoder, schema = decoder_of(declared, clock), kafka_read.schema_of(declared)
+        decoder = make()
         for batch in batches:
-            rows = kafka_read.as_rows(_messages(batch), decoder, schema=schema, topic=name, source=origin)
-            yield conform(rows, dialect.readable_schema(schema))
+            rows = kafka_read.as_rows(kafka_read.Messages.of(batch), decoder, topic=name, source=origin)
+            yield conform(rows, dialect.readable_schema(rows.schema))
 
     return parse
-
-
-def _messages(batch: pa.RecordBatch) -> kafka_read.Messages:
-    columns: dict[str, list[Any]] = batch.to_pydict()
-    return kafka_read.Messages(
-        values=columns["value"],
-        partitions=columns["partition"],
-        offsets=columns["offset"],
-        millis=[None if millis is None else kafka_read.in_calendar(millis) for millis in columns["millis"]],
-        keys=columns["key"],
-        headers=[headers or None for headers in columns["headers"]],
-    )

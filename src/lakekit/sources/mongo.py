@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lakekit.sources.mongo_cursor import CursorType, Mark, Value
     from lakekit.sources.mongo_read import Read
     from lakekit.sources.mongo_session import Session
-    from lakekit.sources.mongo_spool import Spool
+    from lakekit.sources.spool import Spool
 
 logger = logging.getLogger(__name__)
 
@@ -309,7 +309,7 @@ class MongoCollection:
         return mongo_session.connect(self.server, place=self.place)
 
     def _spool(self) -> Spool:
-        from lakekit.sources.mongo_spool import Spool
+        from lakekit.sources.spool import Spool
 
         return Spool(place=self.place)
 

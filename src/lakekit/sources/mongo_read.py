@@ -18,8 +18,8 @@ from lakekit.sources import mongo_cursor
 from lakekit.sources.cursors import greatest
 from lakekit.sources.mongo_columns import Columns
 from lakekit.sources.mongo_cursor import Mark, Value
-from lakekit.sources.mongo_spool import Spool
 from lakekit.sources.mongo_types import INSTANT, Shape, schema_of
+from lakekit.sources.spool import Spool
 
 if TYPE_CHECKING:
     from lakekit.sources.mongo import MongoCollection

@@ -38,6 +38,10 @@ def _nothing() -> Collection[str]:
     return ()
 
 
+def _silently() -> None:
+    return
+
+
 @attrs.frozen(eq=False)
 class Target:
     """The table that a source is read for, as far as a source may care.
@@ -83,6 +87,8 @@ class Increment:
             be read). A row with a ``_reason`` goes to the rejects; in all others the three are NULL.
         behind: Whether the source holds more than this increment takes. Only where it was asked for portions.
         held: The rows where the engine holds them already; then there are no batches.
+        lag: How many messages the source held beyond these when they were planned. None: it doesn't tell.
+        acknowledge: Called once the rows are committed, for what the source's own monitors see. Never raises, and nothing is read back.
     """
 
     schema: pa.Schema
@@ -92,6 +98,8 @@ class Increment:
     rejecting: bool = False
     behind: bool = False
     held: Held | None = None
+    lag: int | None = None
+    acknowledge: Callable[[], None] = _silently
 
 
 @attrs.frozen

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 import lakekit as lk
-from lakekit.errors import ConfigError, ContractError
+from lakekit.errors import ConfigError, ContractError, SchemaError
 from tests.integration.sources.kafka_topics import Topic, everything
+from tests.integration.sources.test_kafka_registry import TYPES, framed, record
+from tests.integration.sources.test_kafka_registry import source as from_registry
 from tests.integration.spark.both import Both, both, classic_first, connect_first, differences, rows
 
 if TYPE_CHECKING:
     from tests.servers.kafka import KafkaServer
+    from tests.servers.registry import RegistryServer
     from tests.servers.spark import Server
 
 SCHEMA = {
@@ -68,6 +71,60 @@ def test_the_engines_give_the_same_rows_rejects_and_position(kafka: KafkaServer,
     rejects = [rows(lakes.spark, f"bronze.{name}__rejects", "_row", "_payload") for name in ("on_spark", "embedded")]
     assert [{**row, "_reject_id": 0} for row in rejects[0]] == [{**row, "_reject_id": 0} for row in rejects[1]]
     assert len(rejects[0]) == 8
+
+
+@connect_first
+def test_inferred_columns_are_the_same_on_both_engines(kafka: KafkaServer, lakes: Both) -> None:
+    topic = Topic(kafka.servers, partitions=2)
+    for more in ({}, {"late": [{"x": 1}], "o": {"y": "q"}}):
+        topic.send({"id": 1, "price": 2, "o": {"x": 1.5}, "_own": 1, "none": []}, None, b"{", partition=0)
+        topic.send({"id": 2, "price": 2.5, "mix": "a", **more}, {"id": "three", "mix": 1}, partition=1)
+        for lake, into in ((lakes.spark, "bronze.on_spark"), (lakes.embedded, "bronze.embedded")):
+            commit = lk.ingest(lake, topic.source(schema="infer"), into=into)
+            assert (commit.read, commit.inserted, commit.rejected) == (5, 4, 1)
+    found, wanted = (rows(lakes.spark, f"bronze.{name}", "_kafka_partition", "_kafka_offset") for name in ("on_spark", "embedded"))
+    assert differences(found, wanted) == []
+    assert {name: kind for name, kind in found[0].items() if name == "price"} == {"price": 2.0}
+
+
+@connect_first
+def test_messages_of_a_registry_are_the_same_on_both_engines(kafka: KafkaServer, registry: RegistryServer, lakes: Both) -> None:
+    topic, schemas = Topic(kafka.servers), []
+    types = {name: found for name, found in TYPES.items() if found[1] != "TIME"}
+    for more in ((), (("late", ["null", "long"]),)):
+        schemas.append(record(*((name, kind) for name, (kind, *_) in types.items()), *more))
+        number = registry.register(f"{topic.name}-value", schemas[-1])
+        value = {name: value for name, (_, _, value, _) in types.items()}
+        topic.send(
+            framed(number, schemas[-1], {**value, "late": 5}),
+            None,
+            framed(number, schemas[-1], value)[:-1],
+            b"{}",
+            b"\x00\x00\x0f\xff\xff{",
+        )
+        for lake, into in ((lakes.spark, "bronze.on_spark"), (lakes.embedded, "bronze.embedded")):
+            commit = lk.ingest(lake, from_registry(topic, registry), into=into)
+            assert (commit.read, commit.inserted, commit.rejected) == (5, 2, 3)
+    found, wanted = (rows(lakes.spark, f"bronze.{name}", "_kafka_offset") for name in ("on_spark", "embedded"))
+    assert differences(found, wanted) == []
+    assert [row["late"] for row in found if row["large"] is not None] == [None, 5]
+    reasons = [sorted(row["_reason"] for row in rows(lakes.spark, f"bronze.{name}__rejects")) for name in ("on_spark", "embedded")]
+    assert reasons == [["no_schema_id", "no_schema_id", "not_avro", "not_avro", "unknown_schema_id", "unknown_schema_id"]] * 2
+    registry.register(f"{topic.name}-time", record(("clock", TYPES["clock"][0])))
+    with pytest.raises(SchemaError, match="column 'clock': Spark can't read or write"):
+        lk.ingest(lakes.spark, from_registry(topic, registry, subject=f"{topic.name}-time"), into="bronze.of_time")
+
+
+@classic_first
+def test_json_of_a_registry_is_the_same_on_both_engines(kafka: KafkaServer, registry: RegistryServer, lakes: Both) -> None:
+    topic = Topic(kafka.servers)
+    schema = {"type": "object", "properties": {"id": {"type": "integer"}, "at": {"type": "string", "format": "date-time"}}}
+    head = b"\x00" + registry.register(f"{topic.name}-value", schema, kind="JSON").to_bytes(4)
+    topic.send(head + b'{"id": 1, "at": "2026-01-01T10:00:00Z"}', head + b'{"id": "x", "more": [1]}', head + b"{", None)
+    for lake, into in ((lakes.spark, "bronze.on_spark"), (lakes.embedded, "bronze.embedded")):
+        assert lk.ingest(lake, from_registry(topic, registry, format="json_schema"), into=into).rejected == 1
+    found, wanted = (rows(lakes.spark, f"bronze.{name}", "_kafka_offset") for name in ("on_spark", "embedded"))
+    assert differences(found, wanted) == []
 
 
 @classic_first

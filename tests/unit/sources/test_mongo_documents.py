@@ -25,8 +25,8 @@ from lakekit import sources
 from lakekit.errors import SchemaError
 from lakekit.sources.mongo_cursor import Mark
 from lakekit.sources.mongo_read import Read
-from lakekit.sources.mongo_spool import Spool
 from lakekit.sources.mongo_types import Shape, schema_of
+from lakekit.sources.spool import Spool
 from tests.unit.sources.mongo_documents import CODEC, DOCUMENTS, OWN, PLAIN, Document, encoded
 
 JSON = JSONOptions(json_mode=JSONMode.RELAXED, uuid_representation=UuidRepresentation.STANDARD)

@@ -14,7 +14,7 @@ from lakekit import sources
 from lakekit.sources import mongo_cursor
 from lakekit.sources.mongo_cursor import Mark
 from lakekit.sources.mongo_read import Read
-from lakekit.sources.mongo_spool import Spool
+from lakekit.sources.spool import Spool
 from tests.unit.sources.mongo_documents import DOCUMENTS, OWN, Document, encoded
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Documents put aside as they came, until all are read and their types are known: in memory at first, then in a temporary file.
+"""What was read, put aside as it came until all is there and its types are known: in memory at first, then in a temporary file.
 
 The file has no name, is readable by nobody else, and is gone with the process.
 """
@@ -23,7 +23,7 @@ _HEADER: Final = struct.Struct("<II")  # the lengths of a part: as it is written
 
 
 class Spool:
-    """Parts of BSON, written once and then read as often as needed."""
+    """Parts, each some bytes: written once, then read as often as needed."""
 
     def __init__(self, *, place: str) -> None:
         """Open an empty one; ``place`` is for errors."""
@@ -49,7 +49,7 @@ class Spool:
         except OSError as error:
             raise ConfigError(
                 self._place,
-                "the documents read do not fit into the temporary folder",
+                "what is read does not fit into the temporary folder",
                 got=error.strerror or type(error).__name__,
                 hint="let TMPDIR name a folder with more room.",
             ) from None

@@ -1,0 +1,160 @@
+"""How the values of a topic's messages become columns: by a declared schema, by what the messages hold, or by a schema registry."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lakekit.errors import SourceConfigError
+from lakekit.sources import json_shape, kafka_errors, kafka_registry
+from lakekit.sources.json_shape import Shape
+from lakekit.sources.kafka_read import Decoder, Messages
+from lakekit.sources.kafka_registry import Lookup, Registered, Registry
+from lakekit.sources.kafka_values import Clock
+from lakekit.sources.protocol import Target
+from lakekit.sources.spool import Spool
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lakekit.sources.kafka import KafkaTopic
+
+MakeDecoder = Callable[[], Decoder]
+"""Makes a decoder. It pickles, and holds no connection and no secret."""
+
+
+@contextmanager
+def reading(topic: KafkaTopic, messages: Iterator[Messages], target: Target) -> Generator[tuple[Decoder, Iterator[Messages]]]:
+    """What decodes the messages, and the messages, which come once.
+
+    Raises:
+        MissingExtraError: A package is not installed.
+        ConfigError: The temporary folder is full.
+        SchemaError: The messages have too many fields, or the registry's schema can't be a table's columns.
+        SourceError, SourceConfigError: The registry can't be reached, refuses, or has no such subject.
+    """
+    if topic.format != "json":
+        with asked(topic) as registry:
+            yield registered(topic, registry.newest(topic.subject_name), registry.schema, target.schema)(), messages
+        return
+    if topic.columns:
+        yield declared(topic)(), messages
+        return
+    with Spool(place=topic.place) as spool:
+        shape = Shape()
+        for found in messages:
+            observe(shape, found.values)
+            spool.write(_packed(found.to_batch()))
+        yield inferred(topic, shape, target.schema)(), (Messages.of(_unpacked(part)) for part in spool.parts())
+
+
+def declared(topic: KafkaTopic) -> MakeDecoder:
+    """Decodes the declared columns."""
+    return functools.partial(_json, _columns(topic), _clock(topic))
+
+
+def inferred(topic: KafkaTopic, shape: Shape, target: pa.Schema | None) -> MakeDecoder:
+    """Decodes the columns that were seen."""
+    return functools.partial(_json, json_shape.schema_of(shape, target=target), _clock(topic), nulls=False)
+
+
+@contextmanager
+def asked(topic: KafkaTopic) -> Generator[Registry]:
+    """The registry of a topic's cluster."""
+    registry = Registry(topic.server.registry, place=topic.place)
+    try:
+        yield registry
+    finally:
+        registry.close()
+
+
+def registered(topic: KafkaTopic, newest: Registered, lookup: Lookup, target: pa.Schema | None) -> MakeDecoder:
+    """Decodes the columns of the newest schema of a topic.
+
+    Raises:
+        SourceConfigError: It is of another format.
+    """
+    wanted = {"avro": "AVRO", "json_schema": "JSON"}[topic.format]
+    if newest.kind != wanted:
+        raise SourceConfigError(
+            topic.place,
+            f"expected a schema of kind {wanted} as the newest of {topic.subject_name!r}",
+            got=newest.kind,
+            hint="format= says which: 'avro' or 'json_schema'. Protobuf is not read.",
+        )
+    if topic.format == "avro":
+        return functools.partial(_avro, newest, lookup, target, topic.place)
+    return functools.partial(_json_schema, _columns(topic) if topic.columns else newest, lookup, _clock(topic), target, topic.place)
+
+
+def observe(shape: Shape, values: Sequence[bytes | None]) -> None:
+    """Note what messages hold. Those that are no JSON objects are left out: they are rejected later.
+
+    Raises:
+        MissingExtraError: msgspec is not installed.
+    """
+    try:
+        import msgspec
+    except ModuleNotFoundError:
+        raise kafka_errors.missing_extra("msgspec") from None
+    decode = msgspec.json.Decoder().decode
+    objects: list[object] = []
+    for value in values:
+        try:
+            objects.append(None if value is None else decode(value))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+    shape.observe([found for found in objects if type(found) is dict])
+
+
+def _columns(topic: KafkaTopic) -> pa.Schema:
+    import pyarrow as pa
+
+    from lakekit.engines.types import arrow_type
+
+    return pa.schema([(name, arrow_type(words)) for name, words in topic.columns])
+
+
+def _clock(topic: KafkaTopic) -> Clock:
+    return Clock(topic.epoch, topic.time_zone)
+
+
+def _json(columns: pa.Schema, clock: Clock, *, nulls: bool = True) -> Decoder:
+    try:
+        from lakekit.sources.kafka_json import JsonDecoder
+
+        return JsonDecoder(columns, clock, nulls=nulls)
+    except ModuleNotFoundError:
+        raise kafka_errors.missing_extra("msgspec") from None
+
+
+def _avro(newest: Registered, lookup: Lookup, target: pa.Schema | None, place: str) -> Decoder:
+    try:
+        from lakekit.sources.kafka_avro import AvroDecoder
+    except ModuleNotFoundError:
+        raise kafka_registry.missing_extra() from None
+    return AvroDecoder(newest, lookup, target=target, place=place)
+
+
+def _json_schema(newest: Registered | pa.Schema, lookup: Lookup, clock: Clock, target: pa.Schema | None, place: str) -> Decoder:
+    try:
+        from lakekit.sources.kafka_json_schema import JsonSchemaDecoder, columns
+
+        found = columns(newest, target=target, place=place) if isinstance(newest, Registered) else newest
+        return JsonSchemaDecoder(found, lookup, clock)
+    except ModuleNotFoundError:
+        raise kafka_registry.missing_extra() from None
+
+
+def _packed(batch: pa.RecordBatch) -> bytes:
+    return batch.serialize().to_pybytes()
+
+
+def _unpacked(part: bytes) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    from lakekit.sources.kafka_read import raw
+
+    return pa.ipc.read_record_batch(pa.py_buffer(part), raw())
