@@ -120,10 +120,11 @@ def take(lake: Lake, source: Source, *, into: TableName, options: Options, now: 
     with opened(lake, source, start.values if start else None, target=there) as increment, Incoming(increment) as incoming:
         schema = _bronze_schema(incoming.schema)
         if options.dry_run:
-            return _count(lake, identifier, state, incoming), increment.behind
+            return attrs.evolve(_count(lake, identifier, state, incoming), lag=increment.lag), increment.behind
         state, added = target.ensure(lake, identifier, schema, layer="bronze", on_change=options.on_change, place=place)
         done = _append(lake, identifier, state, source.upstream, incoming, stored, instant, options.max_reject_fraction)
-    return attrs.evolve(done, columns_added=added), increment.behind
+        increment.acknowledge()
+    return attrs.evolve(done, columns_added=added, lag=increment.lag), increment.behind
 
 
 def _append(

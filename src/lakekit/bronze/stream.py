@@ -49,6 +49,8 @@ def stream(
     On a classic Spark session, a topic is read in portions until the stream has caught up, and from then on by a long-running query of
     Structured Streaming, which tells what is new every so often. Its checkpoint is thrown away: the table's own bookmark says where to begin.
 
+    Each commit is logged, at level INFO, with the number of messages that the source holds beyond; `Stream.lag` has it, too.
+
     The stream runs in a thread of its own, at once. Wait for it: it ends with the program, and a program that ends is no error to it.
     A crash at any instant loses and doubles nothing; the next stream, or the next `ingest`, reads on.
 
@@ -124,6 +126,7 @@ class Stream:
         self._every = every
         self._then = then
         self._commits: deque[Commit] = deque(maxlen=REMEMBERED)
+        self._lag: int | None = None
         self._follow: Follow | None = None
         self._stop = threading.Event()
         self._error: BaseException | None = None
@@ -147,6 +150,11 @@ class Stream:
     def commits(self) -> list[Commit]:
         """The last hundred commits, oldest first. Micro-batches without new rows make none."""
         return list(self._commits)
+
+    @property
+    def lag(self) -> int | None:
+        """How many messages the source held, at the last look, that no commit had taken. None: no look yet, or the source doesn't tell."""
+        return self._lag
 
     @property
     def running(self) -> bool:
@@ -228,7 +236,11 @@ class Stream:
         self._stop.wait(_BREATH)
 
     def _note(self, commit: Commit | None) -> None:
-        if commit is not None and commit.committed:
+        if commit is None:
+            return
+        self._lag = commit.lag
+        if commit.committed:
+            logger.info("%s", commit)
             self._commits.append(commit)
             if self._then is not None:
                 self._then(commit)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
 
 import lakekit as lk
 from lakekit.errors import CommitConflictError, ConfigError, ContractError, SourceConfigError, SourceError
@@ -297,6 +298,46 @@ def test_a_topic_has_no_key_and_no_keys(topic: Topic, lake: lk.Lake) -> None:
     assert topic.source().primary_key() == ()
     with pytest.raises(ConfigError, match="tombstones"):
         topic.source().keys(scope=None)
+
+
+def committed(topic: Topic, group: str) -> list[int]:
+    """What the brokers know of a group's offsets."""
+    asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic.name, partition) for partition in range(topic.partitions)])
+    answer = topic.admin.list_consumer_group_offsets([asked])[group].result(kafka_topics.PATIENCE)
+    return [partition.offset for partition in sorted(answer.topic_partitions, key=lambda found: found.partition)]
+
+
+def test_a_group_that_is_named_is_told_the_offsets_and_never_asked(wide: Topic, lake: lk.Lake, caplog: pytest.LogCaptureFixture) -> None:
+    group = f"group-of-{wide.name}"
+    source = wide.source(options={"group.id": group})
+    wide.send(*events(1, 3), partition=0)
+    wide.send(*events(4, 5), partition=2)
+    lk.ingest(lake, source, into=INTO, dry_run=True)
+    assert committed(wide, group) == [-1001, -1001, -1001]  # none
+    lk.ingest(lake, source, into=INTO)
+    assert committed(wide, group) == [3, 0, 2]
+    set_back = [TopicPartition(wide.name, 0, 1)]
+    wide.admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, set_back)])[group].result(kafka_topics.PATIENCE)
+    assert not lk.ingest(lake, source, into=INTO).committed
+    assert committed(wide, group) == [3, 0, 2]
+    assert "consumer group" not in caplog.text
+    lk.ingest(lake, wide.source(), into=INTO)
+    assert committed(wide, "lakekit") == [-1001, -1001, -1001]
+
+
+def test_a_group_that_can_t_be_told_is_logged_and_nothing_more(topic: Topic, lake: lk.Lake, caplog: pytest.LogCaptureFixture) -> None:
+    group = f"taken-{topic.name}"
+    member = Consumer({"bootstrap.servers": topic.servers, "group.id": group, "auto.offset.reset": "earliest", "enable.auto.commit": False})
+    try:
+        member.subscribe([topic.name])
+        topic.send(*events(1, 1))
+        while not member.assignment():  # once somebody else is in the group, only members may commit to it
+            member.poll(0.1)
+        assert lk.ingest(lake, topic.source(options={"group.id": group}), into=INTO).inserted == 1
+    finally:
+        member.close()
+    assert f"not committed to the consumer group '{group}'" in caplog.text
+    assert ids(lake) == [1]
 
 
 @pytest.mark.slow

@@ -49,6 +49,22 @@ def test_a_stream_that_is_behind_takes_portions_one_after_the_other(kafka: Kafka
     assert positions(lake) == everything(topic, [20, 3, 0])
 
 
+def test_a_stream_says_how_far_it_is_behind(topic: Topic, lake: lk.Lake, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "lakekit")
+    topic.send(*events(1, 20))
+    seen: list[int | None] = []
+    begun = threading.Event()
+    running = lk.stream(
+        lake, topic.source(max_messages=7), into=INTO, every=None, then=lambda _: begun.wait(PATIENCE) and seen.append(running.lag)
+    )
+    begun.set()
+    running.wait()
+    assert seen == [commit.lag for commit in running.commits] == [13, 6, 0]
+    assert running.lag == 0
+    assert "bronze.events: read 7, inserted 7, 13 messages behind" in caplog.text
+    assert lk.ingest(lake, topic.source(), into=INTO).lag == 0
+
+
 def test_new_messages_come_with_the_next_micro_batch_and_ingest_reads_on_from_there(topic: Topic, lake: lk.Lake) -> None:
     topic.send(*events(1, 3))
     seen = threading.Semaphore(0)
