@@ -10,14 +10,14 @@ Bytes of a string that are no UTF-8 have become U+FFFD by then: only the embedde
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 import pyarrow as pa
 from bson import json_util
-from bson.binary import UuidRepresentation
+from bson.binary import UUID_SUBTYPE, Binary, UuidRepresentation
 from bson.codec_options import DatetimeConversion
 from bson.json_util import JSONMode, JSONOptions
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _CANONICAL: Final = JSONOptions(
     json_mode=JSONMode.CANONICAL,
-    uuid_representation=UuidRepresentation.STANDARD,
+    uuid_representation=UuidRepresentation.UNSPECIFIED,  # the standard one would take old drivers' UUIDs, too, whose bytes mean nothing certain
     datetime_conversion=DatetimeConversion.DATETIME_AUTO,
     tz_aware=False,
 )
@@ -47,6 +47,7 @@ _PARTITIONER: Final = (
     "partitioner",
     *(f"partitioner.options.{name}" for name in ("partition.field", "partition.size", "samples.per.partition", "max.number.of.partitions")),
 )
+_UUID_BYTES: Final = 16
 _TEXT: Final = pa.schema([pa.field("d", pa.string())])
 _HOLLOW: Final = "_hollow"
 
@@ -102,7 +103,14 @@ def majority(uri: str) -> str:
 
 
 def _documents(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    return [json_util.loads(text, json_options=_CANONICAL) for text in _texts(batch)]
+    return [json.loads(text, object_pairs_hook=_value) for text in _texts(batch)]
+
+
+def _value(pairs: Sequence[tuple[str, Any]]) -> Any:
+    value: Any = json_util.object_pairs_hook(pairs, _CANONICAL)
+    if type(value) is Binary and value.subtype == UUID_SUBTYPE and len(value) == _UUID_BYTES:
+        return value.as_uuid(UuidRepresentation.STANDARD)
+    return value
 
 
 def _texts(batch: pa.RecordBatch) -> list[str]:
