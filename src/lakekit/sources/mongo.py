@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lakekit.engines.spark.tables import SparkEngine
+    from lakekit.sources.mongo_changes import MongoChanges
     from lakekit.sources.mongo_cursor import CursorType, Mark, Value
     from lakekit.sources.mongo_read import Read
     from lakekit.sources.mongo_session import Session
@@ -233,6 +234,23 @@ class MongoCollection:
     def primary_key(self) -> tuple[str, ...]:
         """The key given; by default ``_id``."""
         return self.given_key
+
+    def changes(self) -> MongoChanges:
+        """The collection, followed through MongoDB's change stream: every insert, update, replacement and delete, in order.
+
+        Needs a replica set or a sharded cluster, and the right to read the stream. See `MongoChanges`.
+
+        Raises:
+            ConfigError: The collection has a cursor: the stream needs none.
+
+        >>> Mongo("mongodb://db", database="market").collection("orders").changes().upstream
+        'mongo-changes:market/orders'
+        """
+        from lakekit.sources.mongo_changes import MongoChanges
+
+        if self.cursor is not None:
+            raise ConfigError(f"{self.place}.changes()", "needs no cursor", got=repr(self.cursor), hint="leave cursor= out.")
+        return MongoChanges(self)
 
     def declared_types(self) -> dict[str, pa.DataType]:
         """The types in ``schema=``.

@@ -42,6 +42,7 @@ _RETRY: Final = {
     234,
     237,
 }
+_STREAM_LOST: Final = {260, 280, 286}  # the token is not valid, the stream can't be resumed, the oplog has moved on
 # What the network says, and the words for it here: the driver's own text names every address it tried.
 _NETWORK: Final = (
     ("Connection refused", "nothing listens on its host and port"),
@@ -111,6 +112,9 @@ def _refused(error: OperationFailure, *, place: str) -> LakekitError:
         return SourceConfigError(place, "MongoDB refused the log-in", got=said, hint="check user, password and authSource in the uri.")
     if error.code in _UNAUTHORIZED:
         return SourceConfigError(place, "the user may not read this", got=said, hint="grant the role 'read' on the database.")
+    if error.code in _STREAM_LOST:
+        hint = "lk.rewind(…, to=None) reads all documents again; a larger oplog, or reading more often, keeps it from happening."
+        return SourceConfigError(place, "MongoDB no longer keeps the changes since the last read", got=said, hint=hint)
     if error.code in _RETRY or error.timeout or error.has_error_label("RetryableError"):
         return SourceError(place, "MongoDB broke off the read", got=said, hint="nothing was written: try again.")
     return SourceConfigError(place, "MongoDB refused", got=said, hint="check the names of database, collection and cursor.")

@@ -12,6 +12,7 @@ from lakekit.errors import LakekitError, SourceConfigError
 from lakekit.sources import mongo_errors
 
 if TYPE_CHECKING:
+    from bson import Timestamp
     from pymongo import MongoClient
     from pymongo.collection import Collection as Documents
 
@@ -136,6 +137,53 @@ class Session:
     def stream(self, name: str, condition: dict[str, Any], fields: dict[str, int] | None = None) -> Iterator[bytes]:
         """The documents as BSON, one after the other in each part."""
         return self._stream(name, condition, projection=fields, batch_size=BATCH_DOCUMENTS)
+
+    def operation_time(self) -> Timestamp | None:
+        """The server's cluster time. None: it has none, as it is no replica set."""
+        return self.ask(lambda: self._client.admin.command("ping")).get("operationTime")
+
+    def change_token(self, name: str) -> str:
+        """Where a collection's change stream is now, as Extended JSON.
+
+        Raises:
+            SourceConfigError: The server has none.
+        """
+        from bson import json_util
+
+        hello = self.ask(lambda: self._client.admin.command("hello"))
+        if "setName" not in hello and hello.get("msg") != "isdbgrid":
+            raise SourceConfigError(
+                self._place,
+                "this server has no change streams: it is neither a replica set nor a sharded cluster",
+                hint="make it a replica set of one, or read it with cursor=.",
+            )
+        stream: Any = self.ask(lambda: self._documents(name).watch(max_await_time_ms=1))
+        try:
+            found: Any = stream.resume_token
+            if found is None:
+                self.ask(stream.try_next)  # some servers tell it with an answer only
+                found = stream.resume_token
+        finally:
+            stream.close()
+        if found is None:
+            raise SourceConfigError(self._place, "this server does not tell where its change stream is", hint="MongoDB does from 4.2 on.")
+        return json_util.dumps(dict(found))
+
+    def changes(self, name: str, token: str, pipeline: list[dict[str, Any]]) -> Iterator[tuple[bytes | None, str]]:
+        """The events of a collection since a token, as BSON, each with the token after it. None: no event is there now."""
+        from bson import json_util
+        from bson.raw_bson import RawBSONDocument
+
+        documents: Any = self._documents(name)
+        raw = documents.with_options(codec_options=documents.codec_options.with_options(document_class=RawBSONDocument))
+        after = json_util.loads(token)
+        stream: Any = self.ask(lambda: raw.watch(pipeline, full_document="updateLookup", resume_after=after))
+        try:
+            while True:
+                event = self.ask(stream.try_next)
+                yield None if event is None else event.raw, json_util.dumps(dict(stream.resume_token))
+        finally:
+            stream.close()
 
     def _stream(self, name: str, condition: dict[str, Any], **options: Any) -> Iterator[bytes]:
         cursor: Any = self.ask(lambda: self._documents(name).find_raw_batches(condition, **options))
