@@ -39,7 +39,7 @@ def calm(folder: Path, dsn: str) -> tuple[dict[str, list[str]], float]:
     return contents(lk.connect(folder)), seconds
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(15, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(15, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_the_tables_equal_those_of_an_undisturbed_run(kills: int, shop: str, tmp_path: Path) -> None:
     expected, seconds = calm(tmp_path / "calm", shop)
     seed = random.SystemRandom().randrange(2**32)
@@ -54,7 +54,7 @@ def test_killed_at_random_moments_the_tables_equal_those_of_an_undisturbed_run(k
     assert contents(lk.connect(tmp_path / "killed")) == expected
 
 
-@pytest.mark.parametrize("every", [11, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [17, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_at_points_of_every_write_the_tables_equal_those_of_an_undisturbed_run(every: int, shop: str, tmp_path: Path) -> None:
     expected, _ = calm(tmp_path / "calm", shop)
     points: list[str] = []
