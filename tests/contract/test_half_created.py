@@ -134,5 +134,5 @@ def test_maintain_and_status_go_on_beside_a_broken_table_and_nothing_goes_that_i
     assert any(NAME in record.getMessage() for record in caplog.records)
     status = lk.status(filled)
     assert (status[NAME].problem is not None, status[NAME].rows) == (True, None)
-    assert status["bronze.people"].snapshots == before + 1
+    assert status["bronze.people"].snapshots > before
     assert f"{NAME} can't be read" in str(status)
