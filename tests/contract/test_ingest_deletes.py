@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 import lakekit as lk
 from lakekit import sources
 from lakekit.errors import ConfigError, GuardError, TableNotFoundError
-from tests.contract.helpers import compact, expire_all_but_the_last, snapshots, stored
+from tests.contract.helpers import compact, expire_all_but_the_last, living, snapshots, stored
+from tests.contract.made_rows import Rows
 
 TABLE = "bronze.people"
 Put = Callable[..., None]
@@ -122,3 +124,24 @@ def test_bookmarks_outlive_another_tool_that_compacts_and_lets_everything_expire
     put("c", 99)
     assert lk.ingest(lake, people, into=TABLE).inserted == 1
     assert lk.merge(lk.read_new(lake, TABLE, into="silver.people"), key="id").inserted == 1
+
+
+def test_a_row_restored_as_it_was_lives_again_later_than_its_delete(lake: Any) -> None:
+    source = Rows(dated=True)
+    row = source.rows["north", 1] = ("one", source.now)
+    source.rows["north", 2] = ("two", source.now)
+
+    def turn() -> tuple[int, int, int]:
+        source.now += timedelta(minutes=1)
+        taken = lk.ingest(lake, source, into=TABLE, now=source.now)
+        compared = lk.ingest_deletes(lake, source, into=TABLE, now=source.now, deletes=lk.Deletes(force=True))
+        lk.merge(lk.read_new(lake, TABLE, into="silver.people"), key=("region", "id"))
+        return taken.inserted, compared.deleted, compared.inserted
+
+    assert turn() == (2, 0, 0)
+    del source.rows["north", 1]
+    assert turn() == (0, 1, 0)
+    source.rows["north", 1] = row
+    assert turn() == (0, 0, 1)
+    assert turn() == (0, 0, 0)
+    assert living(lake, "silver.people", "id", "value") == [(1, "one"), (2, "two")]

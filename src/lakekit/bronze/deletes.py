@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -56,8 +57,8 @@ def ingest_deletes(
 
     Writes:
         Rows with ``_operation = 'delete'`` and ``_source_timestamp`` = the instant of the key read. Where the source gives its rows no instant,
-        the delete has none either, and both are ordered by when they were read; a deleted key that is found living there gets its last row
-        again, as an ``upsert`` (``inserted``), since to `ingest` it is no news.
+        the delete has none either, and both are ordered by when they were read. A deleted key that is found living gets its row again, as an
+        ``upsert`` (``inserted``): one that came back as it was is no news to `ingest`.
 
     Raises:
         GuardError: The source came up empty, or more than ``max_fraction`` of the live rows would be deleted.
@@ -80,7 +81,7 @@ def ingest_deletes(
     # The table was loaded before: what is gone from the source now was there when the table's rows were read.
     with source.keys(scope=deletes.scope) as read, lake.engine.session() as session:
         compared = _Comparison(session, state, keys, deletes.scope, lake.engine.progress)
-        present = session.stage(compared.fitted(read))
+        present = session.stage(compared.fitted(read.schema, read.batches))
         size = count(session, present)
         dead = compared.dead()
         absent = compared.absent(present, dead, read)
@@ -88,7 +89,7 @@ def ingest_deletes(
         deleted = count(session, gone)
         if deleted and not deletes.force:
             _guard(deletes, state.label, present=size, absent=deleted, live=compared.living(dead))
-        again = session.stage(compared.revived(dead, present, instant))
+        again = session.stage(compared.revived(dead, present, read, instant))
         figures = Commit(table=state.label, read=size, deleted=deleted, inserted=count(session, again))
         end = Position.of((start.at if start else 0) + 1, {"read_at": read.read_at.isoformat()})
         bookmark = Bookmark({upstream: Span(start, end)}, epoch=stored.epoch)
@@ -134,10 +135,10 @@ class _Comparison:
             parts.append(f"({sql.expression(self.scope, self.state.schema.names, place='ingest_deletes(deletes.scope)')})")
         return " AND ".join(parts)
 
-    def fitted(self, read: KeyRead) -> Node:
+    def fitted(self, given: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Node:
         """The source's keys, in the table's types."""
         fields = [self.state.schema.field(name) for name in self.keys]
-        schema = read.schema if read.schema.names else pa.schema(fields)  # files that are all gone have no columns either
+        schema = given if given.names else pa.schema(fields)  # files that are all gone have no columns either
         items = [
             name if schema.field(field.name).type == field.type else f"CAST({name} AS {sql_type(field.type)}) AS {name}"
             for field in fields
@@ -145,7 +146,7 @@ class _Comparison:
         ]
         return Query(
             f"SELECT {', '.join(items)} FROM present",
-            {"present": Stream(schema, progress.rows(f"{self.state.label}: keys", read.batches, show=self.show))},
+            {"present": Stream(schema, progress.rows(f"{self.state.label}: keys", batches, show=self.show))},
         )
 
     def dead(self) -> Frame:
@@ -161,10 +162,10 @@ class _Comparison:
             f"LEFT ANTI JOIN present p ON {self._same('r', 'p')} LEFT ANTI JOIN dead d ON {self._same('r', 'd')}"
         )
         found = self.session.stage(Query(words, {"rows": self._rows, "present": present, "dead": dead}, ordered=True))
-        if read.among is None or not count(self.session, found):
+        if self.scope is None or read.look_up is None or not count(self.session, found):
             return found
         # A row that has left the scope since it was read is not gone.
-        there = self.session.stage(self.fitted(attrs.evolve(read, batches=read.among(table(self.session, found)))))
+        there = self.session.stage(self.fitted(*read.look_up(table(self.session, found))))
         return self.session.stage(
             Query(f"SELECT * FROM found f LEFT ANTI JOIN there t ON {self._same('f', 't')}", {"found": found, "there": there})
         )
@@ -176,13 +177,31 @@ class _Comparison:
         when = f"CASE WHEN {seen} IS NOT NULL THEN greatest(CAST({literal(read_at.isoformat())} AS TIMESTAMP), {seen}) END"
         return self._written(self._last(absent), system.DELETE, when, instant, where=self._within())
 
-    def revived(self, dead: Frame, present: Frame, instant: datetime) -> Node:
-        """The last rows of deleted keys that the source has, where it gives no instants."""
-        undated = Query(
-            f"SELECT d.* FROM dead d LEFT SEMI JOIN present p ON {self._same('d', 'p')} WHERE d.`{system.SOURCE_TIMESTAMP}` IS NULL",
-            {"dead": dead, "present": present},
+    def revived(self, dead: Frame, present: Frame, read: KeyRead, instant: datetime) -> Node:
+        """Rows for deleted keys that the source has: `ingest` doesn't hear of one that came back as it was.
+
+        Where the source gives no instants, the last row will do: what comes later outlasts it. Where it does, the row itself is asked for, and is
+        later than the delete.
+        """
+        there = f"SELECT d.* FROM dead d LEFT SEMI JOIN present p ON {self._same('d', 'p')}"
+        back = self.session.stage(Query(there, {"dead": dead, "present": present}))
+        seen, no_instant = f"`{system.SOURCE_TIMESTAMP}`", "CAST(NULL AS TIMESTAMP)"
+        undated = self._written(back, system.UPSERT, no_instant, instant, where=f"{seen} IS NULL")
+        dated = self.session.stage(Query(f"SELECT {self._names}, {seen} AS _seen FROM back WHERE {seen} IS NOT NULL", {"back": back}))
+        if read.look_up is None or not count(self.session, dated):
+            return undated
+        schema, batches = read.look_up(table(self.session, Query(f"SELECT {self._names} FROM dated", {"dated": dated})))
+        given = [
+            f"CAST({f'r.{ident(field.name)}' if field.name in schema.names else 'NULL'} AS {sql_type(field.type)}) AS {ident(field.name)}"
+            for field in self.state.schema
+        ]
+        rows = Query(
+            f"SELECT {', '.join(given)}, d._seen FROM rows r JOIN dated d ON {self._same('r', 'd')}",
+            {"rows": Stream(schema, batches), "dated": dated},
         )
-        return self._written(undated, system.UPSERT, "CAST(NULL AS TIMESTAMP)", instant, where="true")
+        later = f"greatest({seen}, _seen + INTERVAL '1' MICROSECOND)"
+        again = self._written(rows, system.UPSERT, later, instant, where="true")
+        return Query("SELECT * FROM undated UNION ALL SELECT * FROM again", {"undated": undated, "again": again})
 
     def living(self, dead: Frame) -> int:
         """How many keys live in the table, inside the scope."""

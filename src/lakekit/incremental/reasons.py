@@ -15,6 +15,7 @@ WORDS: Final = {
     "no_area_code": "has no area code",
     "no_country_code": "has no country code",
     "no_match": "does not match the pattern",
+    "no_schema_id": "the message names no schema",
     "no_such_time": "is a time that a clock change leaves out",
     "no_time_zone": "has no time zone",
     "not_a_date": "is no date",
@@ -24,17 +25,20 @@ WORDS: Final = {
     "not_an_email": "is no e-mail address",
     "not_an_object": "the message is JSON, but no object",
     "not_assigned": "is a phone number that is not assigned",
+    "not_avro": "the message is no Avro of its schema",
     "not_in_list": "is none of the values allowed",
     "not_json": "the message is no JSON",
     "not_whole": "is no whole number",
     "null": "is NULL",
     "out_of_range": "is out of range",
+    "schema_mismatch": "the message was written by a schema that the columns can't be read from",
     "too_late": "is older than what merge() can still place: nobody can tell whether it was deleted",
     "too_long": "is too long",
     "too_many_digits": "has too many digits",
     "too_many_fraction_digits": "has too many digits after the point",
     "too_short": "is too short",
     "unknown_country_code": "has a country code that nobody has",
+    "unknown_schema_id": "the message names a schema that the registry does not know",
 }
 
 

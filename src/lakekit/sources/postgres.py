@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from lakekit.sources.postgres_watermark import Activity, CursorType, Mark, Value
 
 logger = logging.getLogger(__name__)
-
-KEYS_AT_ONCE = 1_000
 
 
 def _check_dsn(_instance: object, _attribute: object, value: object) -> None:
@@ -373,18 +372,7 @@ class PostgresTable:
             columns = postgres_read.choose(attrs.evolve(self, columns=key, cursor=None, lookback=None), session.columns(relation))
             with session.stream(postgres_read.key_query(self, columns, scope=scope)) as (_, batches):
                 read = postgres_read.Read(self, columns, None, batches, bare=True)
-                yield KeyRead(read.schema, read.batches(), read_at, among=None if scope is None else self._among(session, columns))
-
-    def _among(self, session: Session, columns: list[Column]) -> Callable[[pa.Table], Iterator[pa.RecordBatch]]:
-        """Looks keys up, whatever the scope, in the snapshot of a key read."""
-
-        def among(keys: pa.Table) -> Iterator[pa.RecordBatch]:
-            for part in keys.to_batches(max_chunksize=KEYS_AT_ONCE):
-                query = postgres_read.key_query(self, columns, scope=postgres_read.one_of(part))
-                with session.stream(query) as (_, batches):
-                    yield from postgres_read.Read(self, columns, None, batches, bare=True).batches()
-
-        return among
+                yield KeyRead(read.schema, read.batches(), read_at, partial(postgres_read.look_up, self, session, relation))
 
     def _read_at(self, activity: Activity) -> datetime:
         if activity.horizon is None:

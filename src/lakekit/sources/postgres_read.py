@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lakekit.sources.postgres import PostgresTable
-    from lakekit.sources.postgres_session import Session
+    from lakekit.sources.postgres_session import Relation, Session
     from lakekit.sources.postgres_types import CatalogColumn, Column
     from lakekit.sources.postgres_watermark import CursorType, Value
 
+KEYS_AT_ONCE: Final = 1_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -99,6 +100,19 @@ def rows_from(table: PostgresTable, *, kind: CursorType | None, low: Value | Non
 def key_query(table: PostgresTable, columns: Sequence[Column], *, scope: str | None) -> str:
     """The statement that reads the keys."""
     return f"SELECT {postgres_types.select_list(columns)}{_from(table, [table.where, scope])}"
+
+
+def look_up(table: PostgresTable, session: Session, relation: Relation, keys: pa.Table) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The rows of these keys that live in the snapshot of a key read: their schema, and the batches."""
+    columns = choose(table, session.columns(relation))
+    kind = cursor_type(table, columns)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for part in keys.to_batches(max_chunksize=KEYS_AT_ONCE):
+            with session.stream(key_query(table, columns, scope=one_of(part))) as (_, found):
+                yield from Read(table, columns, kind, found).batches()
+
+    return Read(table, columns, kind, iter(())).schema, batches()
 
 
 def one_of(keys: pa.RecordBatch) -> str:

@@ -109,14 +109,14 @@ class KeyRead:
     Attributes:
         batches: The primary key's columns, in Arrow batches, named as in the target.
         read_at: The instant of the read, on the source's clock (UTC).
-        among: Of these keys, those that live at that instant, whatever the scope; called once the batches are exhausted. None: there is no
-            scope.
+        look_up: Gives the rows of these keys that live at that instant, whatever the scope: schema and batches, as `open` would. Called once
+            the batches of keys are exhausted. None: the source can't.
     """
 
     schema: pa.Schema
     batches: Iterator[pa.RecordBatch]
     read_at: datetime
-    among: Callable[[pa.Table], Iterator[pa.RecordBatch]] | None = None
+    look_up: Callable[[pa.Table], tuple[pa.Schema, Iterator[pa.RecordBatch]]] | None = None
 
 
 @runtime_checkable

@@ -86,17 +86,39 @@ def test_a_key_that_comes_again_lives_again_whatever_the_cursor(
     assert run() == [(1, "again"), (2, "two")]
 
 
-def test_a_row_restored_as_it_was_lives_again_where_no_instant_tells(lake: lk.Lake, database: str, execute: Callable[[str], None]) -> None:
-    execute("CREATE TABLE t (id int PRIMARY KEY, word text); INSERT INTO t VALUES (1, 'one'), (2, 'two')")
-    lk.ingest(lake, source(database), into=TABLE)
+@pytest.mark.parametrize("cursor", [{}, {"cursor": "at"}], ids=["no cursor", "a time"])
+def test_a_row_restored_from_a_backup_lives_again(
+    cursor: dict[str, str], lake: lk.Lake, database: str, execute: Callable[[str], None]
+) -> None:
+    execute(
+        "CREATE TABLE t (id int PRIMARY KEY, word text, at timestamptz);"
+        "INSERT INTO t VALUES (1, 'one', '2026-01-01Z'), (2, 'two', '2026-02-01Z'); CREATE TABLE backup AS SELECT * FROM t"
+    )
+    t = source(database, **cursor)
+    lk.ingest(lake, t, into=TABLE)
     execute("DELETE FROM t WHERE id = 1")
-    assert lk.ingest_deletes(lake, source(database), into=TABLE, deletes=FORCED).deleted == 1
+    assert lk.ingest_deletes(lake, t, into=TABLE, deletes=FORCED).deleted == 1
     assert merged(lake, "id") == [(2,)]
-    execute("INSERT INTO t VALUES (1, 'one')")
-    assert lk.ingest(lake, source(database), into=TABLE).inserted == 0, "nothing new to ingest()"
-    assert lk.ingest_deletes(lake, source(database), into=TABLE).inserted == 1
-    assert not lk.ingest_deletes(lake, source(database), into=TABLE).committed
-    assert merged(lake, "id") == [(1,), (2,)]
+    execute("INSERT INTO t SELECT * FROM backup WHERE id = 1")
+    assert lk.ingest(lake, t, into=TABLE).inserted == 0, "nothing new to ingest()"
+    assert lk.ingest_deletes(lake, t, into=TABLE).inserted == 1
+    assert not lk.ingest_deletes(lake, t, into=TABLE).committed
+    assert merged(lake, "id", "word") == [(1, "one"), (2, "two")]
+    execute("UPDATE t SET word = 'changed', at = now() WHERE id = 1")
+    assert lk.ingest(lake, t, into=TABLE).inserted == 1
+    assert merged(lake, "id", "word") == [(1, "changed"), (2, "two")]
+
+
+def test_a_row_that_came_back_after_the_last_ingest_is_taken_once(lake: lk.Lake, database: str, execute: Callable[[str], None]) -> None:
+    execute("CREATE TABLE t (id int PRIMARY KEY, word text, at timestamptz DEFAULT now()); INSERT INTO t VALUES (1, 'one'), (2, 'two')")
+    t = source(database, cursor="at")
+    lk.ingest(lake, t, into=TABLE)
+    execute("DELETE FROM t WHERE id = 1")
+    lk.ingest_deletes(lake, t, into=TABLE, deletes=FORCED)
+    execute("INSERT INTO t VALUES (1, 'again')")
+    assert lk.ingest_deletes(lake, t, into=TABLE).inserted == 1
+    assert lk.ingest(lake, t, into=TABLE).inserted == 0
+    assert merged(lake, "id", "word") == [(1, "again"), (2, "two")]
 
 
 def test_a_row_that_left_the_scope_or_came_after_the_last_ingest_is_not_gone(
