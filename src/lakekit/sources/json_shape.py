@@ -20,9 +20,11 @@ dot, or at the top begins with ``_``: it is rescued.
 
 from __future__ import annotations
 
+import functools
 import itertools
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from lakekit.columns import is_system
 from lakekit.errors import SchemaError
@@ -62,7 +64,7 @@ class Shape:
         """
         kinds: set[type] = set(map(type, values))
         self.kinds |= {name for kind, name in _KINDS.items() if kind in kinds}
-        if int in kinds and "long" not in self.kinds and any(type(value) is int and abs(value) > _EXACT for value in values):
+        if int in kinds and "long" not in self.kinds and any(abs(value) > _EXACT for value in values if type(value) is int):
             self.kinds.add("long")
         if dict in kinds:
             objects = values if len(kinds) == 1 else [value for value in values if type(value) is dict]
@@ -70,6 +72,23 @@ class Shape:
                 self._field(name).observe([found[name] for found in objects if name in found])
         if list in kinds:
             self._elements().observe([element for value in values if type(value) is list for element in value])
+
+    def readable(self) -> Any:
+        """The type by which msgspec reads those values, and none but those, of which nothing is to be noted."""
+        import msgspec
+
+        from lakekit.sources.kafka_values import record
+
+        found: list[Any] = [kind for name, kind in {"boolean": bool, "text": str, "number": float}.items() if name in self.kinds]
+        if "long" in self.kinds:
+            found.append(int)
+        elif self.kinds & {"whole", "number"}:
+            found.append(Annotated[int, msgspec.Meta(ge=-_EXACT, le=_EXACT)])
+        if self.fields:
+            found.append(record([(name, field.readable()) for name, field in self.fields.items()], strict=True))
+        if self.element is not None:
+            found.append(list[self.element.readable()])
+        return functools.reduce(operator.or_, found, None)
 
     def to_plain(self) -> dict[str, Any]:
         """What was seen as plain data, for another process."""

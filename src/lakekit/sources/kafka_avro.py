@@ -7,9 +7,11 @@ and the newest schema has no more stands in ``_rescued_data``.
 from __future__ import annotations
 
 import base64
+import gc
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, Final
 
@@ -75,30 +77,28 @@ class AvroDecoder:
         records: list[dict[str, Any]] = []
         reasons: dict[int, str] = {}
         rescued: dict[int, dict[str, Any]] = {}
-        for index, value in enumerate(values):
-            found = {} if value is None else self._record(value)
-            if isinstance(found, str):
-                reasons[index], found = found, {}
-            elif value is not None and (lost := self._lost(value)):
-                rescued[index] = lost
-            records.append(found)
-        columns = [self._array(field, records, rescued) for field in self.schema]
+        with _without_garbage_collection():
+            for index, value in enumerate(values):
+                found, lost = ({}, {}) if value is None else self._record(value)
+                if isinstance(found, str):
+                    reasons[index], found = found, {}
+                elif lost:
+                    rescued[index] = lost
+                records.append(found)
+            columns = [self._array(field, records, rescued) for field in self.schema]
         return Decoded(columns, {row: _json(fields) for row, fields in rescued.items()}, reasons)
 
-    def _record(self, value: bytes) -> dict[str, Any] | str:
-        """A message's fields; or why it can't be read."""
+    def _record(self, value: bytes) -> tuple[dict[str, Any] | str, dict[str, Any]]:
+        """A message's fields, or why it can't be read; and those that the newest schema has no more."""
         writer = self._writer(value)
         if isinstance(writer, str):
-            return writer
-        return _decoded(value, writer.schema, None if writer.is_newest else self._newest)
-
-    def _lost(self, value: bytes) -> dict[str, Any]:
-        """Those of a message's fields that the newest schema has no more."""
-        writer = self._writer(value)
-        if isinstance(writer, str) or not writer.lost:
-            return {}
-        found = _decoded(value, writer.schema, None)
-        return {} if isinstance(found, str) else {name: found[name] for name in found if name in writer.lost and found[name] is not None}
+            return writer, {}
+        found = _decoded(value, writer.schema, None if writer.is_newest else self._newest)
+        if not writer.lost or isinstance(found, str):
+            return found, {}
+        whole = _decoded(value, writer.schema, None)
+        assert isinstance(whole, dict)  # noqa: S101 -- the same bytes were read above
+        return found, {name: whole[name] for name in whole if name in writer.lost and whole[name] is not None}
 
     def _writer(self, value: bytes) -> _Writer | str:
         number = frame(value)
@@ -136,6 +136,18 @@ class AvroDecoder:
                 rescued.setdefault(row, {})[field.name] = value
                 values[row] = None
         return node.array(values, field.type)
+
+
+@contextmanager
+def _without_garbage_collection() -> Generator[None]:
+    """Python would look through all records of a batch again and again for garbage; there is none, and that takes as long as decoding."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _made(node: Node, values: Sequence[Any], kind: pa.DataType) -> Any:

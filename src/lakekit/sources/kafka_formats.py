@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lakekit.errors import SourceConfigError
 from lakekit.sources import json_shape, kafka_errors, kafka_registry
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from lakekit.sources.kafka import KafkaTopic
 
+_AT_ONCE: Final = 500  # messages: what is read of them is gone before Python looks for garbage among it
 MakeDecoder = Callable[[], Decoder]
 """Makes a decoder. It pickles, and holds no connection and no secret."""
 
@@ -43,11 +44,11 @@ def reading(topic: KafkaTopic, messages: Iterator[Messages], target: Target) -> 
         yield declared(topic)(), messages
         return
     with Spool(place=topic.place) as spool:
-        shape = Shape()
+        seen = Observer()
         for found in messages:
-            observe(shape, found.values)
+            seen.observe(found.values)
             spool.write(_packed(found.to_batch()))
-        yield inferred(topic, shape, target.schema)(), (Messages.of(_unpacked(part)) for part in spool.parts())
+        yield inferred(topic, seen.shape, target.schema)(), (Messages.of(_unpacked(part)) for part in spool.parts())
 
 
 def declared(topic: KafkaTopic) -> MakeDecoder:
@@ -89,24 +90,59 @@ def registered(topic: KafkaTopic, newest: Registered, lookup: Lookup, target: pa
     return functools.partial(_json_schema, _columns(topic) if topic.columns else newest, lookup, _clock(topic), target, topic.place)
 
 
-def observe(shape: Shape, values: Sequence[bytes | None]) -> None:
-    """Note what messages hold. Those that are no JSON objects are left out: they are rejected later.
+class Observer:
+    """Notes what messages hold. Most messages are like earlier ones: they are told by one quick read, and hold nothing to note."""
 
-    Raises:
-        MissingExtraError: msgspec is not installed.
-    """
-    try:
-        import msgspec
-    except ModuleNotFoundError:
-        raise kafka_errors.missing_extra("msgspec") from None
-    decode = msgspec.json.Decoder().decode
-    objects: list[object] = []
-    for value in values:
+    def __init__(self) -> None:
+        """Begin with nothing seen.
+
+        Raises:
+            MissingExtraError: msgspec is not installed.
+        """
         try:
-            objects.append(None if value is None else decode(value))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            continue
-    shape.observe([found for found in objects if type(found) is dict])
+            import msgspec
+        except ModuleNotFoundError:
+            raise kafka_errors.missing_extra("msgspec") from None
+        self.shape = Shape()
+        self._decode = msgspec.json.Decoder().decode
+        self._like_earlier: Callable[[bytes], object] = self._decode_none
+        self._unreadable = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+    def observe(self, values: Sequence[bytes | None]) -> None:
+        """Note what messages hold. Those that are no JSON objects are left out: they are rejected later.
+
+        Raises:
+            SchemaError: There are too many fields.
+        """
+        import msgspec
+
+        for start in range(0, len(values), _AT_ONCE):
+            unusual = [found for value in values[start : start + _AT_ONCE] if (found := self._unlike(value)) is not None]
+            if unusual:
+                self.shape.observe(unusual)
+                self._like_earlier = msgspec.json.Decoder(self.shape.readable()).decode
+
+    def _unlike(self, value: bytes | None) -> object:
+        """A message that is not like earlier ones. None: it is, or it is no object."""
+        if value is None:
+            return None
+        try:
+            self._like_earlier(value)
+        except self._unreadable:
+            return self._object(value)
+        return None
+
+    def _object(self, value: bytes) -> object:
+        try:
+            found = self._decode(value)
+        except self._unreadable:
+            return None
+        return found if type(found) is dict else None
+
+    def _decode_none(self, value: bytes) -> object:
+        import msgspec
+
+        raise msgspec.ValidationError
 
 
 def _columns(topic: KafkaTopic) -> pa.Schema:

@@ -40,18 +40,26 @@ class Decoded:
 
 @attrs.frozen(eq=False)
 class _Column:
-    """One declared column, and how its value is read by itself."""
+    """One declared column, and how its value is read by itself.
+
+    Attributes:
+        complete: Read it with every field of every object: as most values are; and, where text stands inside, with whatever stands there instead.
+        lenient: Reads it without fields that are not declared.
+    """
 
     name: str
     kind: pa.DataType
     is_text: bool
-    strict: msgspec.json.Decoder[Any]
+    complete: Sequence[msgspec.json.Decoder[Any]]
     lenient: msgspec.json.Decoder[Any]
 
     def read(self, raw: bytes) -> tuple[Any, bool]:
         """The value, and whether it holds all that stands in the JSON."""
-        if self.holds_all(raw):
-            return self.strict.decode(raw), True
+        for decoder in self.complete:
+            try:
+                return decoder.decode(raw), True
+            except _unreadable():
+                continue
         if self.is_text:
             return raw.decode(), True
         try:
@@ -61,11 +69,7 @@ class _Column:
 
     def holds_all(self, raw: bytes) -> bool:
         """Whether the declared type takes the JSON, with every field of every object."""
-        try:
-            self.strict.decode(raw)
-        except _unreadable():
-            return False
-        return True
+        return self.read(raw)[1]
 
 
 @attrs.frozen(eq=False)
@@ -82,6 +86,21 @@ class _Unusual:
         return "{" + ",".join(kept) + "}"
 
 
+def _column(field: pa.Field[Any], clock: Clock) -> _Column:
+    import pyarrow.types as pt
+
+    has_text = kafka_values.has_text(field.type)
+    complete = [kafka_values.readable(field.type, clock, strict=True, raw=raw) for raw in ((False, True) if has_text else (False,))]
+    lenient = kafka_values.readable(field.type, clock, strict=False, raw=has_text)
+    return _Column(field.name, field.type, pt.is_string(field.type), [_decoder(kind) for kind in complete], _decoder(lenient))
+
+
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    import msgspec
+
+    return msgspec.json.Decoder(kind, strict=False)
+
+
 class JsonDecoder:
     """Reads the values of messages by a declared schema, with the casts that ``kafka_values`` lists.
 
@@ -94,10 +113,6 @@ class JsonDecoder:
     def __init__(self, schema: pa.Schema, clock: Clock, *, nulls: bool = True) -> None:
         """Take the columns; ``nulls``: whether a ``null`` without a column is rescued, too."""
         import msgspec
-        import pyarrow.types as pt
-
-        def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-            return msgspec.json.Decoder(kind, strict=False)
 
         def types(*, strict: bool) -> list[Any]:
             return [kafka_values.readable(field.type, clock, strict=strict) for field in schema]
@@ -105,15 +120,12 @@ class JsonDecoder:
         self.schema = schema
         self._clock = clock
         self._nulls = nulls
-        self._columns = [
-            _Column(field.name, field.type, pt.is_string(field.type), decoder(strict), decoder(lenient))
-            for field, strict, lenient in zip(schema, types(strict=True), types(strict=False), strict=True)
-        ]
+        self._columns = [_column(field, clock) for field in schema]
         self._nested = [column for column in self._columns if kafka_values.has_struct(column.kind)]
         self._named = {column.name: (index, column) for index, column in enumerate(self._columns)}
         self._record = kafka_values.record(list(zip(schema.names, types(strict=True), strict=True)), strict=True)
-        self._whole = decoder(self._record)
-        self._without_more = decoder(kafka_values.record(list(zip(schema.names, types(strict=False), strict=True)), strict=False))
+        self._whole = _decoder(self._record)
+        self._without_more = _decoder(kafka_values.record(list(zip(schema.names, types(strict=False), strict=True)), strict=False))
         self._fields: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
     def decode(self, values: Sequence[bytes | None]) -> Decoded:

@@ -83,10 +83,10 @@ def _seen(topic: KafkaTopic, session: SparkWork, messages: Any) -> Shape:
     one = pa.schema([("d", pa.string())])
 
     def look(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        found = Shape()
+        found = kafka_formats.Observer()
         for batch in batches:
-            kafka_formats.observe(found, batch.column("value").to_pylist())
-        yield pa.RecordBatch.from_pydict({"d": [json.dumps(found.to_plain())]}, schema=one)
+            found.observe(batch.column("value").to_pylist())
+        yield pa.RecordBatch.from_pydict({"d": [json.dumps(found.shape.to_plain())]}, schema=one)
 
     shape = Shape()
     looked = on_spark.staged(session, on_spark.on_workers(messages, look, one), one, place=topic.place)

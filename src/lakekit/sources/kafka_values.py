@@ -2,7 +2,7 @@
 
 | declared | JSON that fits |
 | --- | --- |
-| ``STRING`` | text; anything else as its JSON text, unless it stands inside an array or object |
+| ``STRING`` | text; anything else as its JSON text |
 | ``INT``, ``BIGINT`` | whole numbers in range; ``5.0``; ``"5"`` |
 | ``FLOAT``, ``DOUBLE`` | numbers in range; ``"1.5"``, ``"NaN"``, ``"Infinity"`` |
 | ``DECIMAL(p, s)`` | numbers and ``"19.90"``, to the last digit; never rounded |
@@ -57,12 +57,23 @@ class Clock:
     time_zone: str | None = None
 
 
-def readable(kind: pa.DataType, clock: Clock, *, strict: bool) -> Any:
-    """The Python type by which msgspec reads JSON for an Arrow type. ``strict``: objects may have no fields but those of their STRUCT."""
-    return _readable(kind, clock, strict=strict) | None
+def readable(kind: pa.DataType, clock: Clock, *, strict: bool, raw: bool = False) -> Any:
+    """The Python type by which msgspec reads JSON for an Arrow type.
+
+    ``strict``: objects may have no fields but those of their STRUCT. ``raw``: text is left as it stands, so that anything may stand there.
+    """
+    if raw and _is_string(kind):
+        return _readable(kind, clock, strict=strict, raw=raw)
+    return _readable(kind, clock, strict=strict, raw=raw) | None
 
 
-def _readable(kind: pa.DataType, clock: Clock, *, strict: bool) -> Any:
+def _is_string(kind: pa.DataType) -> bool:
+    import pyarrow.types as pt
+
+    return pt.is_string(kind)
+
+
+def _readable(kind: pa.DataType, clock: Clock, *, strict: bool, raw: bool) -> Any:
     import msgspec
     import pyarrow.types as pt
 
@@ -72,7 +83,7 @@ def _readable(kind: pa.DataType, clock: Clock, *, strict: bool) -> Any:
         (pt.is_int32, Annotated[int, meta(ge=-(2**31), le=2**31 - 1)]),
         (pt.is_int64, Annotated[int, meta(ge=-(2**63), le=2**63 - 1)]),
         (pt.is_floating, float),
-        (pt.is_string, str),
+        (pt.is_string, msgspec.Raw if raw else str),
         (pt.is_binary, bytes),
         (pt.is_decimal, decimal.Decimal),
         (pt.is_date, dt.date),
@@ -86,11 +97,11 @@ def _readable(kind: pa.DataType, clock: Clock, *, strict: bool) -> Any:
             return Annotated[dt.datetime, meta(tz=False)]
         return (dt.datetime if clock.time_zone else Annotated[dt.datetime, meta(tz=True)]) | int | float
     if pt.is_list(kind):
-        return list[readable(kind.value_type, clock, strict=strict)]
+        return list[readable(kind.value_type, clock, strict=strict, raw=raw)]
     if pt.is_map(kind):
-        return dict[_readable(kind.key_type, clock, strict=strict), readable(kind.item_type, clock, strict=strict)]
+        return dict[_readable(kind.key_type, clock, strict=strict, raw=False), readable(kind.item_type, clock, strict=strict, raw=raw)]
     if pt.is_struct(kind):
-        return record([(field.name, readable(field.type, clock, strict=strict)) for field in kind], strict=strict)
+        return record([(field.name, readable(field.type, clock, strict=strict, raw=raw)) for field in kind], strict=strict)
     return uuid.UUID
 
 
@@ -116,6 +127,16 @@ def has_struct(kind: pa.DataType) -> bool:
     return has_struct(kind.item_type) if pt.is_map(kind) else pt.is_struct(kind)
 
 
+def has_text(kind: pa.DataType) -> bool:
+    """Whether text stands somewhere inside a type, names aside."""
+    import pyarrow.types as pt
+
+    if pt.is_struct(kind):
+        return any(pt.is_string(field.type) or has_text(field.type) for field in kind)
+    inner = kind.value_type if pt.is_list(kind) else kind.item_type if pt.is_map(kind) else None
+    return inner is not None and (pt.is_string(inner) or has_text(inner))
+
+
 def array(values: Sequence[Any], kind: pa.DataType, clock: Clock) -> pa.Array[Any]:
     """The values that msgspec read for a type, as an Arrow array of it.
 
@@ -138,6 +159,8 @@ def array(values: Sequence[Any], kind: pa.DataType, clock: Clock) -> pa.Array[An
             return from_arrays(offsets, array(keys, kind.key_type, clock), array(items, kind.item_type, clock), type=kind)
         if pt.is_timestamp(kind):
             return _instants(values, kind, clock) if kind.tz else pa.array(values, kind)
+        if pt.is_string(kind):
+            return pa.array(values if set(map(type, values)) <= {str, type(None)} else list(map(_text, values)), kind)
         if pt.is_float32(kind):
             return _floats(values, kind)
         if pt.is_decimal(kind) and any(value is not None and value and value.adjusted() < -kind.scale for value in values):
@@ -148,6 +171,16 @@ def array(values: Sequence[Any], kind: pa.DataType, clock: Clock) -> pa.Array[An
         return pa.array(values, kind)
     except (pa.ArrowException, OverflowError):
         raise MisfitError from None  # Arrow's own text would show the value
+
+
+def _text(value: Any) -> str | None:
+    """Text that may have been left as it stands in the JSON."""
+    import msgspec
+
+    if not isinstance(value, msgspec.Raw):
+        return cast("str | None", value)
+    found = bytes(value)
+    return cast("str | None", msgspec.json.decode(found)) if found.startswith((b'"', b"null")) else found.decode()
 
 
 def _structs(values: Sequence[Any], kind: pa.DataType, clock: Clock) -> pa.Array[Any]:
@@ -175,7 +208,10 @@ def _instants(values: Sequence[Any], kind: pa.DataType, clock: Clock) -> pa.Arra
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if clock.time_zone is not None or not {type(value) for value in values} <= {dt.datetime, type(None)}:
+    kinds = set(map(type, values))
+    if kinds <= {int, type(None)} and clock.epoch != "ns":
+        found = pc.multiply_checked(pa.array(values, pa.int64()), 1_000_000 // _UNITS[clock.epoch])
+    elif clock.time_zone is not None or not kinds <= {dt.datetime, type(None)}:
         zone = None if clock.time_zone is None else ZoneInfo(clock.time_zone)
         values = [None if value is None else _micros(value, _UNITS[clock.epoch], zone) for value in values]
         found = pa.array(values, pa.int64())

@@ -86,11 +86,14 @@ def test_a_policy_that_refuses_new_columns_leaves_the_table_as_it_was(topic: Top
 
 
 def test_mixed_values_are_text_and_large_numbers_keep_their_digits(topic: Topic, lake: lk.Lake) -> None:
-    topic.send(b'{"mix": 1.50, "big": 9007199254740993, "huge": 1}', b'{"mix": "a", "big": 0.5, "huge": 99999999999999999999}')
+    topic.send(
+        b'{"mix": 1.50, "big": 9007199254740993, "huge": 1, "in": {"v": [1]}}',
+        b'{"mix": "a", "big": 0.5, "huge": 99999999999999999999, "in": {"v": ["x", {}]}}',
+    )
     lk.ingest(lake, topic.source(schema="infer"), into=INTO)
-    assert values(lake, "mix", "big", "huge", "_rescued_data") == [
-        ("1.50", "9007199254740993", 1, None),
-        ("a", "0.5", None, '{"huge":99999999999999999999}'),
+    assert values(lake, "mix", "big", "huge", "in", "_rescued_data") == [
+        ("1.50", "9007199254740993", 1, {"v": ["1"]}, None),
+        ("a", "0.5", None, {"v": ["x", "{}"]}, '{"huge":99999999999999999999}'),
     ]
 
 

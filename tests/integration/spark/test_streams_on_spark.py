@@ -59,6 +59,7 @@ def test_a_stream_takes_what_comes_rejects_what_is_bad_and_stops_in_order(kafka:
     running.stop()
     running.wait()
     assert sum(commit.rejected for commit in running.commits) == 2
+    assert running.lag == running.commits[-1].lag == 0
     # A query of Spark calls back in a thread of its own; on Connect there is no such query.
     assert [name == "lakekit-stream" for name in threads] == [True] * 3 + [kind == "connect"] * 2
     assert taken(lakes.embedded) == everything(topic, [10, 4])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lakekit.engines.types import sql_type
 from lakekit.sources.json_shape import Shape, schema_of
+from lakekit.sources.kafka_formats import Observer
 from lakekit.sources.kafka_json import JsonDecoder
 from lakekit.sources.kafka_values import Clock
 
@@ -68,6 +69,14 @@ def test_each_value_is_in_its_column_or_rescued_and_the_table_s_types_stay(first
     for field in known:
         if field.name in schema.names and not (pa.types.is_struct(field.type) or pa.types.is_list(field.type)):
             assert schema.field(field.name).type == field.type
+
+
+@given(st.lists(OBJECTS, max_size=4))
+def test_messages_like_earlier_ones_hold_nothing_that_is_not_noted(batches: list[list[dict[str, Any]]]) -> None:
+    seen = Observer()
+    for objects in batches:
+        seen.observe([b"[1]", None, b"{", *(json.dumps(found).encode() for found in objects)])
+    assert types(schema_of(seen.shape, target=None)) == types(schema_of(shaped(*batches), target=None))
 
 
 def test_a_column_for_each_kind_of_value() -> None:

@@ -114,6 +114,10 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
         ("struct<a: int, b: struct<c: string>>", '{"b": null}', {"a": None, "b": None}),
         ("struct<a: int, b: struct<c: string>>", '{"a": 1, "b": {"c": "x", "d": 2}}', ({"a": 1, "b": {"c": "x"}}, "rescued")),
         ("struct<a: int>", '{"a": "x"}', RESCUED),
+        ("array<string>", '["a", 1.50, null, {"b": [1]}, "null"]', ["a", "1.50", None, '{"b": [1]}', "null"]),
+        ("struct<a: string, b: int>", '{"a": true, "b": "2"}', {"a": "true", "b": 2}),
+        ("struct<a: string, b: int>", '{"a": 1, "z": 2}', ({"a": "1", "b": None}, "rescued")),
+        ("map<string, struct<s: string>>", '{"k": {"s": "\\u00fc"}, "l": {"s": 7}}', [("k", {"s": "ü"}), ("l", {"s": "7"})]),
         ("array<struct<a: int>>", '[{"a": 1}, {"z": 2}]', ([{"a": 1}, {"a": None}], "rescued")),
     ],
 )
