@@ -84,10 +84,8 @@ class Shape:
             found.append(int)
         elif self.kinds & {"whole", "number"}:
             found.append(Annotated[int, msgspec.Meta(ge=-_EXACT, le=_EXACT)])
-        if self.fields:
-            found.append(record([(name, field.readable()) for name, field in self.fields.items()], strict=True))
-        if self.element is not None:
-            found.append(list[self.element.readable()])
+        found.append(record([(name, field.readable()) for name, field in self.fields.items()], strict=True))
+        found.append(list[None if self.element is None else self.element.readable()])
         return functools.reduce(operator.or_, found, None)
 
     def to_plain(self) -> dict[str, Any]:

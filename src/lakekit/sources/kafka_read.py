@@ -73,9 +73,9 @@ class Read:
                 values=[message.value() for message in found],
                 partitions=[message.partition() for message in found],
                 offsets=[message.offset() for message in found],
-                millis=[_millis(message.timestamp()) for message in found],
+                millis=[_in_calendar(millis) if kind else None for kind, millis in [message.timestamp() for message in found]],
                 keys=[message.key() for message in found],
-                headers=[_headers(message.headers()) for message in found],
+                headers=[_headers(given) if given else None for given in [message.headers() for message in found]],
             )
         self.exhausted = True
 
@@ -97,11 +97,25 @@ class Read:
             elif time.monotonic() - heard > self.connection.timeout:
                 self._require_messages(waiting)
                 heard = time.monotonic()
-            wanted = [message for message in found if self._is_wanted(message, waiting)]
+            wanted = self._wanted(found, waiting)
             if wanted:
                 # So many that they stay small in memory: librdkafka itself holds at most queued.max.messages.kbytes.
                 size = max(1, min(BATCH_ROWS, BATCH_BYTES * len(wanted) // max(1, sum(map(len, wanted)))))
                 yield wanted
+
+    def _wanted(self, found: list[Any], waiting: dict[int, int]) -> list[Any]:
+        """Those that are messages of this read. Notes how far their partitions have come."""
+        wanted: list[Any] = []
+        # Nearly all are in the midst of their partition, and told at once.
+        last = {partition: end - 1 for partition, end in self.plan.end.items()}
+        for message in found:
+            partition, offset = message.partition(), message.offset()
+            if message.error() is None and waiting.get(partition, offset + 1) <= offset < last[partition]:
+                waiting[partition] = offset + 1
+                wanted.append(message)
+            elif self._is_wanted(message, waiting):
+                wanted.append(message)
+        return wanted
 
     def _is_wanted(self, message: Any, waiting: dict[int, int]) -> bool:
         """Whether it is a message of this read. Notes how far its partition has come."""
@@ -233,16 +247,10 @@ def _spread(found: Mapping[int, object], count: int) -> list[object]:
     return [found.get(row) for row in range(count)] if found else [None] * count
 
 
-def _millis(timestamp: tuple[int, int]) -> int | None:
-    """A message's timestamp. None: it has none, or one that no calendar knows."""
-    kind, millis = timestamp
-    return _in_calendar(millis) if kind else None
-
-
 def _in_calendar(millis: int) -> int | None:
     """A timestamp, where a calendar knows it."""
     return millis if _YEAR_1 <= millis < _YEAR_10000 else None
 
 
-def _headers(headers: list[tuple[str, bytes | None]] | None) -> list[dict[str, object]] | None:
-    return [{"key": key, "value": value} for key, value in headers] if headers else None
+def _headers(headers: list[tuple[str, bytes | None]]) -> list[dict[str, object]]:
+    return [{"key": key, "value": value} for key, value in headers]

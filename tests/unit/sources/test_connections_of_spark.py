@@ -9,8 +9,9 @@ import pytest
 
 from lakekit import sources
 from lakekit.errors import ConfigError
-from lakekit.sources import kafka_java, kafka_spark, mongo_spark, postgres_java, postgres_spark
+from lakekit.sources import kafka_formats, kafka_java, kafka_spark, mongo_spark, postgres_java, postgres_spark
 from lakekit.sources.kafka_options import Settings
+from lakekit.sources.kafka_registry import Registered
 
 
 def kafka(**options: Any) -> dict[str, str]:
@@ -67,8 +68,12 @@ def test_what_travels_to_the_workers_holds_no_secret() -> None:
     from pyspark import cloudpickle
 
     table = sources.Postgres("postgresql://reader:secret-word@db/shop").table("users")
-    topic = sources.Kafka("db:9092", options={"sasl.password": "secret-word"}).topic("t", schema={"id": "bigint"})
+    registry = {"url": "http://registry", "basic.auth.user.info": "reader:secret-word"}
+    bus = sources.Kafka("db:9092", options={"sasl.password": "secret-word"}, registry=registry)
+    declared, avro = bus.topic("t", schema={"id": "bigint"}), bus.topic("t", format="avro")
+    schema = Registered("AVRO", '{"type": "record", "name": "R", "fields": []}')
+    makers = [kafka_formats.declared(declared), kafka_formats.registered(avro, schema, {7: schema}.get, None)]
     collection = sources.Mongo("mongodb://reader:secret-word@db", database="market").collection("orders", schema={"a": "string"})
-    carried = [postgres_spark.decoder(table, [], None), kafka_spark.parser(topic)]
+    carried = [postgres_spark.decoder(table, [], None), *map(kafka_spark.parser, (declared, avro), makers)]
     assert b"secret-word" not in cloudpickle.dumps(carried)
     assert b"secret-word" not in pickle.dumps(mongo_spark.without_secret(collection))

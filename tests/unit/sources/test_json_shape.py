@@ -79,6 +79,16 @@ def test_messages_like_earlier_ones_hold_nothing_that_is_not_noted(batches: list
     assert types(schema_of(seen.shape, target=None)) == types(schema_of(shaped(*batches), target=None))
 
 
+def test_a_message_like_an_earlier_one_is_told_by_one_read() -> None:
+    seen = Observer()
+    objects = [{"a": 1, "b": {"c": [{"d": "x"}]}, "e": {}, "f": [], "g": None, "h": 1.5}, {"a": True, "g": [[1]], "i": 2**60}]
+    messages = [json.dumps(found).encode() for found in objects]
+    seen.observe(messages)
+    assert [seen._unlike(message) for message in messages] == [None, None]
+    for unlike in ({"a": "x"}, {"b": {"c": [{"d": 1}]}}, {"h": 2**60}, {"new": 1}, {"e": {"new": 1}}, {"f": [1]}):
+        assert seen._unlike(json.dumps(unlike).encode()) == unlike
+
+
 def test_a_column_for_each_kind_of_value() -> None:
     kinds = {
         "1, 2": "BIGINT",
