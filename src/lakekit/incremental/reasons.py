@@ -28,6 +28,7 @@ WORDS: Final = {
     "not_avro": "the message is no Avro of its schema",
     "not_in_list": "is none of the values allowed",
     "not_json": "the message is no JSON",
+    "not_utf8": "the message is no UTF-8",
     "not_whole": "is no whole number",
     "null": "is NULL",
     "out_of_range": "is out of range",

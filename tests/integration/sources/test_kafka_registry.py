@@ -23,6 +23,7 @@ import lakekit as lk
 from lakekit import sources
 from lakekit.engines.types import sql_type
 from lakekit.errors import ConfigError, LakekitError, SchemaError, SourceConfigError, SourceError
+from lakekit.incremental.reasons import WORDS
 from lakekit.sources.kafka import KafkaTopic
 from tests.integration.sources.kafka_topics import INTO, Topic, rows
 from tests.servers.kafka import KafkaServer
@@ -178,6 +179,7 @@ def test_what_can_t_be_read_is_rejected_with_its_bytes_and_its_position(topic: T
     rejects = rows(lake, f"{INTO}__rejects")
     assert {row["_payload"]: row["_reason"] for row in rejects} == bad
     assert {row["_rule"] for row in rejects} == {"avro"}
+    assert {row["_message"] for row in rejects} == {WORDS[reason] for reason in bad.values()}
     assert sorted(json.loads(row["_row"])["_kafka_offset"] for row in rejects) == list(range(1, len(bad) + 1))
 
 
