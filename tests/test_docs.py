@@ -23,6 +23,7 @@ NEED_A_SERVER = {
     "docs/how-to/kafka.md",
     "docs/how-to/mongo.md",
     "docs/how-to/postgres-types.md",
+    "docs/how-to/postgres.md",
     "docs/how-to/spark-sources.md",
     "docs/how-to/spark.md",
 }

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lakekit import errors, identity, rules, sources, spark
     from lakekit.batch import Batch
     from lakekit.bookmark import Bookmark
+    from lakekit.bronze.backfill import backfill
     from lakekit.bronze.deletes import ingest_deletes
     from lakekit.bronze.ingest import ingest
     from lakekit.bronze.stream import Stream, stream
@@ -47,6 +48,7 @@ _HOMES = {
     "LakekitError": "errors",
     "Stream": "bronze.stream",
     "append": "silver.append",
+    "backfill": "bronze.backfill",
     "clean": "silver.clean",
     "connect": "lake",
     "create_table": "tables",
@@ -92,6 +94,7 @@ __all__ = [
     "Stream",
     "__version__",
     "append",
+    "backfill",
     "clean",
     "connect",
     "create_table",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -105,6 +105,25 @@ class Commit:
     def to_summary(self) -> dict[str, str]:
         """The figures as they stand in the snapshot's summary."""
         return {_PREFIX + name: str(getattr(self, name)) for name in _FIGURES if getattr(self, name)}
+
+
+def together(commits: Sequence[Commit]) -> Commit:
+    """The commits of one call as one: their sums, and the last one's snapshot.
+
+    >>> print(together([Commit("bronze.users", committed=True, snapshot_id=number, read=2, inserted=2) for number in (1, 2)]))
+    bronze.users: read 4, inserted 4
+    """
+    last = next((commit for commit in reversed(commits) if commit.committed), commits[-1])
+    seconds: dict[str, float] = {}
+    for commit in commits:
+        for phase, length in commit.seconds.items():
+            seconds[phase] = seconds.get(phase, 0.0) + length
+    return attrs.evolve(
+        last,
+        columns_added=tuple(dict.fromkeys(name for commit in commits for name in commit.columns_added)),
+        seconds=seconds,
+        **{name: sum(getattr(commit, name) for commit in commits) for name in (*_FIGURES, "files", "bytes")},
+    )
 
 
 def upkeep(totals: Mapping[str, str]) -> str:

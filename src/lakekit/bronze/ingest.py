@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pyarrow as pa
@@ -14,11 +15,12 @@ from lakekit.batch import Rejects
 from lakekit.bookmark import Bookmark, Position, Span, Stored
 from lakekit.bronze.incoming import Incoming, opened
 from lakekit.clock import instant_of
-from lakekit.commit import Commit
-from lakekit.engines.plan import Node, Query, Scan, TableState
+from lakekit.commit import Commit, together
+from lakekit.engines.arrow import with_constants
+from lakekit.engines.plan import Node, Query, Scan, Stream, TableState
 from lakekit.engines.protocol import count
 from lakekit.engines.sql import literal
-from lakekit.engines.types import ident
+from lakekit.engines.types import arrow_type, ident
 from lakekit.errors import ConfigError
 from lakekit.incremental import cas, rejects, target
 from lakekit.incremental.equal import same
@@ -45,6 +47,9 @@ def ingest(
 ) -> Commit:
     r"""Append what is new in a source to a bronze table: rows and bookmark in one commit.
 
+    Very much is taken in portions, each of them one commit (``Postgres.table(chunk_rows=)``, ``Kafka.topic(max_messages=)``): a first load
+    that broke off goes on after the last of them. What comes back are the sums.
+
     Rows that were read before (the overlap that catches late commits) are recognised by all their columns and left out. The table is
     made at the first run. Running it again without new rows makes no snapshot. What can't be read at all (a message that is no JSON)
     goes to ``<table>__rejects`` first, with its bytes and its position.
@@ -63,7 +68,7 @@ def ingest(
         ``_operation`` (``upsert``; ``delete`` for a tombstone of Kafka), ``_source_timestamp`` (NULL: the source does not say).
 
     Raises:
-        SourceError: The source can't be reached or broke off; the table is as it was.
+        SourceError: The source can't be reached or broke off; the table is as it was, or as the last whole portion left it.
         SourceConfigError: The source refuses.
         ContractError: A NULL cursor, a topic made anew, too many rejects.
         SchemaError: A column's type conflicts with the table's.
@@ -77,8 +82,7 @@ def ingest(
     >>> lk.ingest(lake, sources.Files(folder / "*.csv", format="csv"), into="bronze.prices").inserted
     1
     """
-    options = Options(on_change=on_change, max_reject_fraction=max_reject_fraction, dry_run=dry_run)
-    return take(lake, source, into=into, options=options, now=now)[0]
+    return take_all(lake, source, into=into, options=Options(on_change, max_reject_fraction, dry_run=dry_run), now=now)
 
 
 @attrs.frozen
@@ -100,6 +104,18 @@ class Options:
         limit = self.max_reject_fraction
         if limit is not None and not 0 <= limit <= 1:
             raise ConfigError(f"{self.place}(max_reject_fraction=)", "expected a fraction from 0 to 1", got=str(limit))
+
+
+def take_all(lake: Lake, source: Source, *, into: TableName, options: Options, now: datetime | None) -> Commit:
+    """All that a source holds, in portions."""
+    options = attrs.evolve(options, in_portions=not options.dry_run)
+    instant = instant_of(now, place=f"{options.place}(now=)")
+    commits: list[Commit] = []
+    behind = True
+    while behind:
+        commit, behind = take(lake, source, into=into, options=options, now=instant)
+        commits.append(commit)
+    return together(commits)
 
 
 def take(lake: Lake, source: Source, *, into: TableName, options: Options, now: datetime | None = None) -> tuple[Commit, bool]:
@@ -144,8 +160,9 @@ def _append(
     with lake.engine.session() as session:
         began = time.perf_counter()
         # Once a bookmark was set back, anything that comes may be there.
-        overlap = Overlap(None, None) if stored.epoch else incoming.overlap
-        rows = _fresh(state, incoming, incoming.schema, overlap)
+        known = incoming.overlap
+        overlap = known if known and known.filling else Overlap(None, None) if stored.epoch else known
+        rows = _fresh(session, state, incoming, incoming.schema, overlap)
         prepared = session.append(state, _stamped(rows, incoming.schema, write_id, instant))
         seconds = {"read": time.perf_counter() - began}
         landed = False
@@ -208,14 +225,36 @@ def _provided(schema: pa.Schema) -> set[str]:
     return {name for name in schema.names if name in allowed}
 
 
-def _fresh(state: TableState, incoming: Incoming, columns: pa.Schema, overlap: Overlap | None) -> Node:
+def _fresh(session: Session, state: TableState, incoming: Incoming, columns: pa.Schema, overlap: Overlap | None) -> Node:
     """The increment without the rows that stand in the table already."""
     schema = pa.schema([field if field.name not in state.schema.names else state.schema.field(field.name) for field in columns])
     rows = incoming.good(schema)
     if overlap is None or state.head is None:
         return rows
-    there = " AND ".join(same(f"b.{ident(field.name)}", f"e.{ident(field.name)}", field.type) for field in schema)
-    return Query(f"SELECT b.* FROM rows b LEFT ANTI JOIN existing e ON {there}", {"rows": rows, "existing": _existing(state, overlap)})
+    if overlap.filling:
+        return _to_fill(session, state, session.stage(rows), overlap)
+    return Query(
+        f"SELECT b.* FROM rows b LEFT ANTI JOIN existing e ON {_same(schema, 'e')}", {"rows": rows, "existing": _existing(state, overlap)}
+    )
+
+
+def _same(schema: Iterable[pa.Field[Any]], there: str) -> str:
+    return " AND ".join(same(f"b.{ident(field.name)}", f"{there}.{ident(field.name)}", field.type) for field in schema)
+
+
+def _to_fill(session: Session, state: TableState, rows: Frame, overlap: Overlap) -> Node:
+    """The rows that equal one in the table but for the columns that are being filled."""
+    first = ident(overlap.key[0])
+    ends = session.one(Query(f"SELECT min({first}) AS least, max({first}) AS greatest FROM rows", {"rows": rows}))
+    # A portion is a range of keys, and so are the files that a first load wrote: the others need not be read.
+    bounds = {overlap.key[0]: (ends["least"], ends["greatest"])} if isinstance(ends["least"], int | str | date) else {}
+    there = Scan(state, state.head, bounds=bounds)
+    # When a source says it read a row, or that it changed, is no part of the row.
+    own = [field for field in rows.schema if not system.is_system(field.name)]
+    others = _same([field for field in own if field.name not in overlap.filling], "e")
+    added = set(overlap.filling).issubset(rows.schema.names)  # in a dry run the table may lack them: then every row is one to fill
+    known = f" LEFT ANTI JOIN existing f ON {_same(own, 'f')}" if added else ""
+    return Query(f"SELECT b.* FROM rows b LEFT SEMI JOIN existing e ON {others}{known}", {"rows": rows, "existing": there})
 
 
 def _existing(state: TableState, overlap: Overlap) -> Node:
@@ -235,15 +274,21 @@ def _existing(state: TableState, overlap: Overlap) -> Node:
 
 def _stamped(rows: Node, schema: pa.Schema, write_id: int, instant: datetime) -> Node:
     """The rows with the system columns that the source does not give."""
-    filled = {
-        system.INGESTION_TIMESTAMP: f"CAST({literal(instant.isoformat())} AS TIMESTAMP)",
-        system.WRITE_ID: f"CAST({write_id} AS BIGINT)",
-        system.SOURCE: "CAST(NULL AS STRING)",
-        system.OPERATION: f"'{system.UPSERT}'",
-        system.SOURCE_TIMESTAMP: "CAST(NULL AS TIMESTAMP)",
+    values = {
+        system.INGESTION_TIMESTAMP: instant,
+        system.WRITE_ID: write_id,
+        system.SOURCE: None,
+        system.OPERATION: system.UPSERT,
+        system.SOURCE_TIMESTAMP: None,
     }
-    added = ", ".join(f"{expression} AS {ident(name)}" for name, expression in filled.items() if name not in schema.names)
-    return Query(f"SELECT *, {added} FROM rows", {"rows": rows})
+    added = {name: (value, system.BY_NAME[name].type) for name, value in values.items() if name not in schema.names}
+    if isinstance(rows, Stream):  # nothing is left to compute, so they need not pass through the engine
+        scalars = {name: pa.scalar(value, arrow_type(kind)) for name, (value, kind) in added.items()}
+        fields = [pa.field(name, scalar.type) for name, scalar in scalars.items()]
+        return Stream(pa.schema([*rows.schema, *fields]), (with_constants(batch, scalars) for batch in rows.batches))
+    words = {name: literal(value.isoformat() if isinstance(value, datetime) else value) for name, (value, _) in added.items()}
+    columns = ", ".join(f"CAST({words[name]} AS {kind}) AS {ident(name)}" for name, (_, kind) in added.items())
+    return Query(f"SELECT *, {columns} FROM rows", {"rows": rows})
 
 
 def _count(lake: Lake, into: Identifier, state: TableState | None, incoming: Incoming) -> Commit:
@@ -253,6 +298,6 @@ def _count(lake: Lake, into: Identifier, state: TableState | None, incoming: Inc
         incoming.drain()
         return incoming.figures(label, inserted=incoming.rows - incoming.rejected)
     known = pa.schema([field for field in incoming.schema if field.name in state.schema.names])
-    fresh = _fresh(state, incoming, known, incoming.overlap)
     with lake.engine.session() as session:
+        fresh = _fresh(session, state, incoming, known, incoming.overlap)
         return incoming.figures(label, inserted=count(session, fresh))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import pyarrow as pa
 
@@ -38,6 +38,17 @@ def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
                 hint="clean it first, or widen the column.",
             ) from None
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def with_constants(batch: pa.RecordBatch, values: Mapping[str, pa.Scalar[Any]]) -> pa.RecordBatch:
+    """The batch with columns that have one value.
+
+    >>> with_constants(pa.RecordBatch.from_pydict({"a": [1, 2]}), {"b": pa.scalar("x")}).to_pylist()
+    [{'a': 1, 'b': 'x'}, {'a': 2, 'b': 'x'}]
+    """
+    fields = [*batch.schema, *(pa.field(name, value.type) for name, value in values.items())]
+    arrays = [*batch.columns, *(pa.repeat(cast("Any", value), batch.num_rows) for value in values.values())]
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
 
 def _cast(column: pa.Array[Any], kind: pa.DataType) -> pa.Array[Any]:

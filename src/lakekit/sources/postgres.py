@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
@@ -15,20 +15,32 @@ import attrs
 from lakekit import columns as system_columns
 from lakekit import names
 from lakekit.errors import ConfigError, SourceError
-from lakekit.sources import postgres_declared, postgres_names, postgres_read, postgres_session, postgres_watermark
-from lakekit.sources.cursors import NullCursor
+from lakekit.sources import (
+    postgres_declared,
+    postgres_names,
+    postgres_read,
+    postgres_readers,
+    postgres_session,
+    postgres_start,
+    postgres_watermark,
+)
+from lakekit.sources.cursors import NullCursor, to_text
 from lakekit.sources.postgres_declared import Misfit
-from lakekit.sources.protocol import Details, Increment, KeyRead, Overlap, Target
+from lakekit.sources.postgres_watermark import Value
+from lakekit.sources.protocol import Details, Increment, KeyRead, Target
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from lakekit.engines.spark.tables import SparkEngine
-    from lakekit.sources.postgres_session import Relation, Session
+    from lakekit.sources.postgres_session import Session
+    from lakekit.sources.postgres_start import Start
     from lakekit.sources.postgres_types import Column
-    from lakekit.sources.postgres_watermark import Activity, CursorType, Mark, Value
+    from lakekit.sources.postgres_watermark import Activity
 
 logger = logging.getLogger(__name__)
+
+CHUNK_ROWS: Final = 2_000_000
 
 
 def _check_dsn(_instance: object, _attribute: object, value: object) -> None:
@@ -96,7 +108,7 @@ class Postgres:
         self,
         name: str | tuple[str, ...],
         *,
-        cursor: str | None = None,
+        cursor: names.Columns | None = None,
         primary_key: names.Columns | None = None,
         columns: names.Columns | None = None,
         where: str | None = None,
@@ -105,14 +117,18 @@ class Postgres:
         time_zone: str | None = None,
         types: Mapping[str, str] | None = None,
         on_misfit: Misfit = "raise",
+        until: Value | None = None,
+        chunk_rows: int = CHUNK_ROWS,
+        readers: int = 1,
     ) -> PostgresTable:
         """A table or view of this database.
 
         Args:
             name: ``'users'`` (of the schema public), ``'sales.orders'``, ``'"Upper".table'`` or a tuple. As in SQL, parts without quotes
                 are folded to lower case.
-            cursor: The column that grows with every change: a timestamptz, timestamp, date or integer. None: the whole table is read
-                each time.
+            cursor: The column that grows with every change: a timestamptz, timestamp, date, integer or uuid of version 7. None: the whole
+                table is read each time. Further columns, ``("updated_at", "id")``, break ties: where an index has them all, a first load in
+                chunks goes by it rather than by the primary key.
             primary_key: The columns that identify a row. Default: the table's own primary key.
             columns: Read only these. Default: all.
             where: Read only the rows that meet this condition of PostgreSQL. Dates and times in it are UTC.
@@ -125,6 +141,12 @@ class Postgres:
             on_misfit: What a value means that its column can't hold, such as infinity in a timestamp, NaN in a decimal, a text that is
                 not of the type declared: an error, NULL and its text in ``_rescued_data`` (``"rescue"``), or NULL (``"null"``). In the
                 cursor and in keys it is an error always.
+            until: Read only rows whose cursor is below this; those without a cursor are left out. For a back-fill beside the table's
+                regular ingestion, which then starts there by ``where=``: its position is its own, and once no row can come any more, there
+                is nothing to do.
+            chunk_rows: A first load takes so many rows at once: each such chunk is one commit, and a load that broke off goes on after the
+                last one. For tables with a primary key, or with an index on the cursor; views, and tables with neither, are read at once.
+            readers: Read a chunk through so many connections, which see one snapshot.
 
         Raises:
             ConfigError: An argument is wrong. Nothing is asked of the server yet.
@@ -133,10 +155,12 @@ class Postgres:
         >>> Postgres("postgresql://db/shop").table("orders", types={"amount": "decimal(20, 4)"}, on_misfit="rescue").types
         (('amount', 'decimal(20, 4)'),)
         """
+        order = () if cursor is None else names.columns(cursor, place="Postgres.table(cursor=)")
         return PostgresTable(
             self,
             postgres_names.parse_table(name, place="Postgres.table(name=)"),
-            cursor=cursor,
+            cursor=order[0] if order else None,
+            order=order,
             given_key=() if primary_key is None else names.columns(primary_key, place="Postgres.table(primary_key=)"),
             columns=None if columns is None else names.columns(columns, place="Postgres.table(columns=)"),
             where=where,
@@ -145,6 +169,9 @@ class Postgres:
             time_zone=time_zone,
             types=types,
             on_misfit=on_misfit,
+            until=until,
+            chunk_rows=chunk_rows,
+            readers=readers,
         )
 
 
@@ -174,22 +201,14 @@ def _check_time_zone(_instance: object, _attribute: object, value: object) -> No
         ) from error
 
 
-@attrs.frozen
-class Start:
-    """Where a read of a table starts, and what was known just before its snapshot."""
+def _check_until(_instance: object, _attribute: object, value: object) -> None:
+    if value is not None and (not isinstance(value, datetime | date | int) or isinstance(value, bool)):
+        raise ConfigError("Postgres.table(until=)", "expected a datetime, a date or an integer, as the cursor is", got=type(value).__name__)
 
-    relation: Relation
-    before: Mark
-    low: Value | None = attrs.field(kw_only=True)
-    top: int | None = attrs.field(kw_only=True)
-    activity: Activity = attrs.field(kw_only=True)
-    time_zone: str | None = attrs.field(kw_only=True)
 
-    def after(self, seen: Value | None) -> Details:
-        """The position after the read, from the largest cursor that it saw."""
-        return postgres_watermark.advance(
-            self.before, seen=seen, top=self.top, activity=self.activity, time_zone=self.time_zone
-        ).to_details()
+def _check_count(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigError(f"Postgres.table({attribute.name}=)", "expected a whole number above zero", got=repr(value))
 
 
 @attrs.frozen
@@ -204,6 +223,7 @@ class PostgresTable:
     server: Postgres
     name: postgres_names.Table
     cursor: str | None = attrs.field(default=None, kw_only=True, validator=_check_text)
+    order: tuple[str, ...] = attrs.field(default=(), kw_only=True)
     given_key: tuple[str, ...] = attrs.field(default=(), kw_only=True)
     columns: tuple[str, ...] | None = attrs.field(default=None, kw_only=True)
     where: str | None = attrs.field(default=None, kw_only=True, validator=_check_text)
@@ -212,12 +232,17 @@ class PostgresTable:
     time_zone: str | None = attrs.field(default=None, kw_only=True, validator=_check_time_zone)
     types: tuple[tuple[str, str], ...] = attrs.field(default=None, kw_only=True, converter=postgres_declared.pairs)
     on_misfit: Misfit = attrs.field(default="raise", kw_only=True, validator=postgres_declared.check_misfit)
+    until: Value | None = attrs.field(default=None, kw_only=True, validator=_check_until)
+    chunk_rows: int = attrs.field(default=CHUNK_ROWS, kw_only=True, validator=_check_count)
+    readers: int = attrs.field(default=1, kw_only=True, validator=_check_count)
 
     def __attrs_post_init__(self) -> None:
         self.declared_types()
         if self.cursor is None and self.lookback is not None:
             raise ConfigError("Postgres.table(lookback=)", "looks back from a cursor, and there is none", hint="give cursor= too.")
-        needed = [name for name in (self.cursor, *self.given_key) if name is not None]
+        if self.cursor is None and self.until is not None:
+            raise ConfigError("Postgres.table(until=)", "is a value of the cursor, and there is none", hint="give cursor= too.")
+        needed = [name for name in (self.cursor, *self.order, *self.given_key) if name is not None]
         if self.columns is not None:
             system_columns.refuse_reserved(self.columns, place="Postgres.table(columns=)")
             if absent := [name for name in needed if name not in self.columns]:
@@ -235,8 +260,9 @@ class PostgresTable:
 
     @property
     def upstream(self) -> str:
-        """``postgres:shop/public.users``."""
-        return f"postgres:{self.server.database}/{postgres_names.text(self.name)}"
+        """``postgres:shop/public.users``; with ``until=``, another one for each."""
+        end = "" if self.until is None else f"#until={to_text(self.until)}"
+        return f"postgres:{self.server.database}/{postgres_names.text(self.name)}{end}"
 
     def primary_key(self) -> tuple[str, ...]:
         """The key given, or the table's own. Empty where it has none."""
@@ -270,15 +296,17 @@ class PostgresTable:
             ContractError: A NULL cursor under ``on_null_cursor="raise"``, or a value that no Arrow type can hold.
         """
         with postgres_session.connect(self.server.connection_string, place=self.place) as session:
-            start = self.start(session, position)
-            with self._rows(session, start) as read:
+            start = postgres_start.find(self, session, position)
+            columns = self.begin(session, start)
+            chunks = start.chunks(session, in_portions=target.in_portions)
+            with postgres_readers.rows(session, start, columns, chunks) as read:
 
                 def details() -> Details:
                     if not read.exhausted:
                         raise RuntimeError("details() was asked before the batches were read to their end")
-                    return start.after(read.seen)
+                    return start.after(read.seen, chunks[-1])
 
-                yield Increment(read.schema, read.batches(), details, self.overlap(position, start))
+                yield Increment(read.schema, read.batches(), details, start.overlap, behind=chunks[-1].more)
 
     @contextmanager
     def open_on_spark(self, engine: SparkEngine, position: Details | None, *, target: Target) -> Generator[Increment]:
@@ -290,65 +318,17 @@ class PostgresTable:
         """
         from lakekit.sources import postgres_spark
 
-        with postgres_spark.read(self, engine, position) as increment:
+        with postgres_spark.read(self, engine, position, in_portions=target.in_portions) as increment:
             yield increment
 
-    def start(self, session: Session, position: Details | None) -> Start:
-        """Where a read starts; asked outside of a transaction, before its snapshot is taken."""
-        relation = session.relation(self.name)
-        kind = postgres_read.cursor_type(self, postgres_read.choose(self, session.columns(relation)))
-        top = postgres_read.top(session, self) if kind == "integer" else None
-        activity = session.activity()  # before the snapshot
-        if kind is not None and activity.doubt:
-            logger.warning("%s: %s.", self.place, activity.doubt)
-        before = self._mark(position, relation, kind)
-        low = postgres_watermark.start(before.low, self.lookback)
-        return Start(relation, before, low=low, top=top, activity=activity, time_zone=self.time_zone)
-
-    def overlap(self, position: Details | None, start: Start) -> Overlap | None:
-        """What of a read may stand in the target already. None: nothing was read before."""
-        if position is None:
-            return None
-        return Overlap(self.cursor, start.low, nulls=self.cursor is not None and self.on_null_cursor == "include")
-
-    def begin(self, session: Session, start: Start) -> tuple[list[Column], CursorType | None]:
+    def begin(self, session: Session, start: Start) -> list[Column]:
         """Take the snapshot, and look in it at the columns to read."""
         session.begin(self.name, start.relation)
         columns = postgres_read.choose(self, session.columns(start.relation))
-        kind = postgres_read.cursor_type(self, columns)
         system_columns.refuse_reserved((column.name for column in columns), place=self.place)
-        if kind is not None and self.on_null_cursor == "raise":
+        if start.kind is not None and self.on_null_cursor == "raise":
             postgres_read.refuse_null_cursors(session, self, columns)
-        return columns, kind
-
-    @contextmanager
-    def _rows(self, session: Session, start: Start) -> Generator[postgres_read.Read]:
-        columns, kind = self.begin(session, start)
-        with session.stream(postgres_read.query(self, columns, kind=kind, low=start.low)) as (_, batches):
-            yield postgres_read.Read(self, columns, kind, batches)
-
-    def _mark(self, position: Details | None, relation: Relation, kind: CursorType | None) -> Mark:
-        """Where this read starts: the position, or the beginning where the position is that of something else."""
-        fresh = postgres_watermark.Mark(cursor=self.cursor, type=kind, system=relation.system)
-        if position is None:
-            return fresh
-        known = postgres_watermark.Mark.from_details(position)
-        if known.system is not None and relation.system is not None and known.system != relation.system:
-            logger.warning(
-                "%s: this is another server or database than the one read before. Everything is read again; a merge leaves alone what it"
-                " holds already. If both are meant, tell them apart with Postgres(name=).",
-                self.place,
-            )
-            return fresh
-        if (known.cursor, known.type) != (self.cursor, kind):
-            logger.warning(
-                "%s: the cursor was %s (%s). Everything is read again; a merge leaves alone what it holds already.",
-                self.place,
-                known.cursor,
-                known.type,
-            )
-            return fresh
-        return known if known.system is not None else attrs.evolve(known, system=relation.system)
+        return columns
 
     @contextmanager
     def keys(self, *, scope: str | None) -> Generator[KeyRead]:
@@ -369,7 +349,9 @@ class PostgresTable:
             activity = session.activity()  # before the snapshot
             read_at = self._read_at(activity)
             session.begin(self.name, relation)
-            columns = postgres_read.choose(attrs.evolve(self, columns=key, cursor=None, lookback=None), session.columns(relation))
+            columns = postgres_read.choose(
+                attrs.evolve(self, columns=key, cursor=None, order=(), lookback=None, until=None), session.columns(relation)
+            )
             with session.stream(postgres_read.key_query(self, columns, scope=scope)) as (_, batches):
                 read = postgres_read.Read(self, columns, None, batches, bare=True)
                 yield KeyRead(read.schema, read.batches(), read_at, partial(postgres_read.look_up, self, session, relation))

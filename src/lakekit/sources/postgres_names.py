@@ -36,6 +36,15 @@ def quoted(table: Table) -> str:
     return ".".join(quote(part) for part in table)
 
 
+def literal(value: str) -> str:
+    """A text as SQL, whatever ``standard_conforming_strings`` says.
+
+    >>> literal("it's")
+    "E'it''s'"
+    """
+    return "E'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
 def text(table: Table) -> str:
     """A table as people read it: quoted only where PostgreSQL itself would need it.
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from lakekit.columns import RESCUED_DATA, SOURCE, SOURCE_TIMESTAMP
 from lakekit.errors import ConfigError, ContractError, SchemaError
-from lakekit.sources import postgres_decode, postgres_names, postgres_types, postgres_watermark
+from lakekit.sources import postgres_decode, postgres_names, postgres_types, postgres_uuid, postgres_watermark
 from lakekit.sources.postgres_names import quote
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from lakekit.sources.postgres import PostgresTable
+    from lakekit.sources.postgres_chunks import Chunk
     from lakekit.sources.postgres_session import Relation, Session
     from lakekit.sources.postgres_types import CatalogColumn, Column
     from lakekit.sources.postgres_watermark import CursorType, Value
@@ -60,17 +61,37 @@ def cursor_type(table: PostgresTable, columns: Sequence[Column]) -> CursorType |
     if kind is None:
         raise ConfigError(
             place,
-            "expected a timestamptz, timestamp, date or integer column",
+            "expected a timestamptz, timestamp, date, integer or uuid (version 7) column",
             got=column.kind,
             hint="without cursor= the whole table is read each time.",
         )
     if kind == "timestamp" and table.time_zone is None:
         raise ConfigError(place, "is a timestamp without a zone", hint="say what it means: time_zone='UTC', or 'Europe/Berlin'.")
-    if kind in {"timestamptz", "integer"} and table.time_zone is not None:
+    if kind in {"timestamptz", "integer", "uuid7"} and table.time_zone is not None:
         raise ConfigError(f"{place}, time_zone=", f"says nothing about a {kind}", hint="leave it out.")
     if kind == "integer" and table.lookback is not None:
         raise ConfigError(f"{place}, lookback=", "is a time, and the cursor is an integer", hint="leave it out.")
+    _require_comparable(table, kind)
     return kind
+
+
+def _require_comparable(table: PostgresTable, kind: CursorType) -> None:
+    """Raise where ``until=`` is no value of the cursor's type."""
+    until = table.until
+    if until is None:
+        return
+    wanted = {
+        "integer": "an integer",
+        "date": "a date",
+        "timestamp": "a datetime without a zone",
+        "timestamptz": "a datetime with a zone",
+        "uuid7": "a datetime with a zone",
+    }[kind]
+    found = "an integer" if isinstance(until, int) else "a date"
+    if isinstance(until, datetime):
+        found = "a datetime without a zone" if until.tzinfo is None else "a datetime with a zone"
+    if found != wanted:
+        raise ConfigError(f"{table.place}, until=", f"expected {wanted}, as the cursor {table.cursor!r} is a {kind}", got=found)
 
 
 def _from(table: PostgresTable, conditions: Sequence[str | None]) -> str:
@@ -79,14 +100,14 @@ def _from(table: PostgresTable, conditions: Sequence[str | None]) -> str:
     return f" FROM {postgres_names.quoted(table.name)}" + (f" WHERE {' AND '.join(given)}" if given else "")
 
 
-def query(table: PostgresTable, columns: Sequence[Column], *, kind: CursorType | None, low: Value | None) -> str:
-    """The statement that reads the rows from ``low`` on."""
-    return f"SELECT {postgres_types.select_list(columns)}{rows_from(table, kind=kind, low=low)}"
+def query(columns: Sequence[Column], rows: str) -> str:
+    """The statement that reads these columns of some rows."""
+    return f"SELECT {postgres_types.select_list(columns)}{rows}"
 
 
-def rows_from(table: PostgresTable, *, kind: CursorType | None, low: Value | None) -> str:
-    """FROM and WHERE of the rows from ``low`` on."""
-    bound = None
+def rows_from(table: PostgresTable, *, kind: CursorType | None, low: Value | None, chunk: Chunk) -> str:
+    """FROM and WHERE of the rows from ``low`` on, in a range of keys."""
+    bound = before = None
     if kind is not None and table.cursor is not None:
         cursor = quote(table.cursor)
         bound = None if low is None else f"{cursor} >= {postgres_watermark.literal(low, kind)}"
@@ -94,7 +115,9 @@ def rows_from(table: PostgresTable, *, kind: CursorType | None, low: Value | Non
             bound = f"{bound} OR {cursor} IS NULL"
         elif bound is None and table.on_null_cursor == "exclude":
             bound = f"{cursor} IS NOT NULL"
-    return _from(table, [bound, table.where])
+        if table.until is not None:
+            before = "false" if low == table.until else f"{cursor} < {postgres_watermark.literal(table.until, kind)}"
+    return _from(table, [bound, before, chunk.condition, table.where])
 
 
 def key_query(table: PostgresTable, columns: Sequence[Column], *, scope: str | None) -> str:
@@ -211,6 +234,8 @@ class Read:
         if self._kind is None or self._kind == "integer":
             return pa.nulls(rows, instant)
         cursor = next(array for array, column in zip(arrays, self._columns, strict=True) if column.name == self._table.cursor)
+        if self._kind == "uuid7":
+            return postgres_uuid.instants(cursor)
         if self._kind == "timestamptz":
             return cursor
         zone = self._table.time_zone or "UTC"
@@ -219,6 +244,10 @@ class Read:
         return moved.cast(instant)
 
     def _note(self, array: pa.Array[Any]) -> None:
+        if self._kind == "uuid7":
+            made = postgres_uuid.newest(array, place=f"{self._table.place}, cursor={self._table.cursor!r}")
+            self.seen = postgres_watermark.greatest(self.seen, made)
+            return
         number = postgres_decode.bounds(array)[1]  # as a number: Python's dates end with the year 9999, PostgreSQL's don't
         if number is None:
             return

@@ -116,6 +116,13 @@ class Session:
         if relation.kind in _LOCKABLE and relation.readable:
             self.command(f"LOCK TABLE {postgres_names.quoted(table)} IN ACCESS SHARE MODE")
 
+    def join(self, snapshot: str) -> None:
+        """Read in the snapshot of another connection's transaction."""
+        self.command("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        self.command(f"SET TRANSACTION SNAPSHOT {postgres_names.literal(snapshot)}")
+        for setting in TEXT_SETTINGS:
+            self.command(f"SET LOCAL {setting}")
+
     def relation(self, table: postgres_names.Table) -> Relation:
         """The table itself.
 
@@ -127,7 +134,7 @@ class Session:
             " has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')"
             " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
             " JOIN pg_catalog.pg_database d ON d.datname = current_database()"
-            f" WHERE n.nspname = {_text(table[0])} AND c.relname = {_text(table[1])} AND c.relkind IN {_RELATIONS}"
+            f" WHERE n.nspname = {postgres_names.literal(table[0])} AND c.relname = {postgres_names.literal(table[1])} AND c.relkind IN {_RELATIONS}"
         )
         if not found:
             raise self._no_such_table(table)
@@ -181,6 +188,16 @@ class Session:
         )
         return tuple(name for (name,) in rows)
 
+    def leads_an_index(self, relation: Relation, column: str) -> bool:
+        """Whether an index of the whole table begins with a column, so that its order is cheap to walk."""
+        ((found,),) = self.rows(
+            "SELECT count(*) > 0 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid"
+            " JOIN pg_catalog.pg_am m ON m.oid = c.relam AND m.amname = 'btree'"
+            " JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]"
+            f" WHERE i.indrelid = {relation.oid} AND i.indisvalid AND i.indpred IS NULL AND a.attname = {postgres_names.literal(column)}"
+        )
+        return bool(found)
+
     def activity(self) -> Activity:
         """What the server is doing now. To be asked outside of a transaction, before the snapshot: see ``postgres_watermark``.
 
@@ -228,8 +245,3 @@ def _connection(dsn: str, *, place: str) -> Any:
         return dbapi.connect(postgres_names.in_utf8(dsn), autocommit=True)
     except adbc.Error as error:
         return postgres_errors.connecting(str(error), dsn=dsn, place=place)
-
-
-def _text(value: str) -> str:
-    """A text as SQL, whatever ``standard_conforming_strings`` says."""
-    return "E'" + value.replace("\\", "\\\\").replace("'", "''") + "'"

@@ -18,11 +18,21 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
+from lakekit.columns import SOURCE_TIMESTAMP
 from lakekit.engines.arrow import conform
 from lakekit.engines.plan import Frame, Query
 from lakekit.engines.spark import dialect
 from lakekit.engines.types import ident
-from lakekit.sources import on_spark, postgres_errors, postgres_java, postgres_read, postgres_session, postgres_types, postgres_wire
+from lakekit.sources import (
+    on_spark,
+    postgres_errors,
+    postgres_java,
+    postgres_read,
+    postgres_session,
+    postgres_start,
+    postgres_types,
+    postgres_wire,
+)
 from lakekit.sources.postgres_names import quote
 from lakekit.sources.postgres_types import Column
 from lakekit.sources.protocol import Details, Increment
@@ -34,8 +44,10 @@ if TYPE_CHECKING:
     from lakekit.engines.spark.tables import SparkEngine
     from lakekit.errors import LakekitError
     from lakekit.sources.on_spark import OnWorker
-    from lakekit.sources.postgres import PostgresTable, Start
+    from lakekit.sources.postgres import PostgresTable
+    from lakekit.sources.postgres_chunks import Chunk
     from lakekit.sources.postgres_session import Session
+    from lakekit.sources.postgres_start import Start
     from lakekit.sources.postgres_watermark import CursorType, Value
 
 PARTITION_BYTES: Final = 32 << 20
@@ -45,40 +57,49 @@ _SPLIT: Final = "split_by"  # what the rows are split by; never fetched
 
 
 @contextmanager
-def read(table: PostgresTable, engine: SparkEngine, position: Details | None) -> Generator[Increment]:
+def read(table: PostgresTable, engine: SparkEngine, position: Details | None, *, in_portions: bool) -> Generator[Increment]:
     """The rows from the position's low on."""
     with engine.session() as work:
         with postgres_session.connect(table.server.connection_string, place=table.place) as session:
-            start = table.start(session, position)
-            columns, kind = table.begin(session, start)
+            start = postgres_start.find(table, session, position)
+            columns, kind = table.begin(session, start), start.kind
+            chunks = start.chunks(session, in_portions=in_portions)
+            chunk = attrs.evolve(chunks[-1], after=chunks[0].after)  # Spark shares it out by itself
             schema = postgres_read.Read(table, columns, kind, iter(())).schema
             dialect.refuse_time(schema, place=table.place)
-            frame = _frame(table, session, engine, start, columns, kind)
+            frame = _frame(session, engine, start, columns, chunk)
             schema = dialect.readable_schema(schema)
             made = on_spark.on_workers(frame, decoder(table, columns, kind), schema)
             rows = on_spark.staged(work, made, schema, place=table.place, explain=_explain)
-        seen = _greatest(work, rows, table.cursor)
-        yield Increment(schema, iter(()), lambda: start.after(seen), table.overlap(position, start), held=on_spark.held(work, rows))
+        seen = _greatest(work, rows, table.cursor, kind)
+        yield Increment(
+            schema,
+            iter(()),
+            lambda: start.after(seen, chunk),
+            start.overlap,
+            behind=chunk.more,
+            held=on_spark.held(work, rows),
+        )
 
 
 def _explain(error: BaseException, *, place: str) -> LakekitError:
     return postgres_errors.reading(str(error), None, place=place)
 
 
-def _greatest(work: SparkWork, rows: Frame, cursor: str | None) -> Value | None:
+def _greatest(work: SparkWork, rows: Frame, cursor: str | None, kind: CursorType | None) -> Value | None:
     if cursor is None:
         return None
-    return cast("Value | None", work.one(Query(f"SELECT max({ident(cursor)}) AS seen FROM rows", {"rows": rows}))["seen"])
+    column = SOURCE_TIMESTAMP if kind == "uuid7" else cursor
+    return cast("Value | None", work.one(Query(f"SELECT max({ident(column)}) AS seen FROM rows", {"rows": rows}))["seen"])
 
 
-def _frame(
-    table: PostgresTable, session: Session, engine: SparkEngine, start: Start, columns: Sequence[Column], kind: CursorType | None
-) -> Any:
-    split = _split(table, session, start, columns, kind)
+def _frame(session: Session, engine: SparkEngine, start: Start, columns: Sequence[Column], chunk: Chunk) -> Any:
+    table = start.table
+    split = _split(session, start, columns)
     fetched = [*map(postgres_wire.select, columns), *postgres_types.shapes(columns).values()]
     given = [f"{expression} AS c{number}" for number, expression in enumerate(fetched)]
     given += [] if split is None else [f"{quote(split.name)} AS {_SPLIT}"]
-    rows_from = postgres_read.rows_from(table, kind=kind, low=start.low)
+    rows_from = start.rows(chunk)
     rows, width = session.estimate(f"SELECT {', '.join(given)}{rows_from}")
     count = 1 if split is None else min(MAX_PARTITIONS, 1 + rows * width // PARTITION_BYTES)
     conditions = ["true"] if split is None else _ranges(session, split, rows_from, count)
@@ -104,10 +125,10 @@ def _joined_snapshot(name: str) -> str:
     )
 
 
-def _split(table: PostgresTable, session: Session, start: Start, columns: Sequence[Column], kind: CursorType | None) -> Column | None:
+def _split(session: Session, start: Start, columns: Sequence[Column]) -> Column | None:
     """The column that the rows are split by. None: there is none."""
-    by_name = {column.name: column for column in columns}
-    cursor = None if kind is None else by_name[table.cursor or ""]
+    table, by_name = start.table, {column.name: column for column in columns}
+    cursor = None if start.kind in {None, "uuid7"} else by_name[table.cursor or ""]
     if cursor is not None and start.low is not None:
         return cursor  # its index finds the increment
     key = table.given_key or session.primary_key(start.relation)

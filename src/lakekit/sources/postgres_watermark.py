@@ -24,6 +24,9 @@ A safe ``low`` stays safe, so it never moves back.
 *Integer cursors* (sequences) can't be compared with a time. Instead the largest value before step 1 is noted as ``(t1, top)``: a
 transaction that begins later draws greater values. As soon as all that are open began after ``t1``, ``top`` is safe. This holds for
 values drawn in the inserting transaction from an ascending sequence without CACHE.
+
+*UUIDs of version 7* begin with the milliseconds at which they were made, and are compared by those. This holds for ids that the server makes, or
+an application in the transaction that inserts them; for ids made before it began, ``lookback=`` says how long before.
 """
 
 from __future__ import annotations
@@ -43,8 +46,10 @@ LAG: Final = timedelta(hours=1)
 _PENDING: Final = 16
 _HOUR: Final = timedelta(hours=1)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-CursorType = Literal["timestamptz", "timestamp", "date", "integer"]
+CursorType = Literal["timestamptz", "timestamp", "date", "integer", "uuid7"]
 CURSOR_TYPES: Final[Mapping[str, CursorType]] = {
     "timestamptz": "timestamptz",
     "timestamp": "timestamp",
@@ -52,6 +57,7 @@ CURSOR_TYPES: Final[Mapping[str, CursorType]] = {
     "int2": "integer",
     "int4": "integer",
     "int8": "integer",
+    "uuid": "uuid7",
 }
 Value = datetime | date | int
 
@@ -108,6 +114,37 @@ class Activity:
 
 
 @attrs.frozen
+class Load:
+    """A first load that is not done yet: what was read of it, and what the server was doing before it began.
+
+    Attributes:
+        by: The columns that its chunks go by.
+        after: Their values, as text, where the last chunk ended.
+        end: Their values where the load ends.
+        activity: What the server was doing before the first snapshot: what later ones see of the chunks before them does not count.
+        top: For integers: the largest cursor before that.
+    """
+
+    by: tuple[str, ...]
+    after: tuple[str, ...]
+    end: tuple[str, ...]
+    activity: Activity
+    top: int | None = None
+
+    def to_details(self) -> dict[str, object]:
+        """The load as the bookmark holds it."""
+        found = attrs.asdict(self.activity, value_serializer=lambda _, __, value: to_text(value) if isinstance(value, datetime) else value)
+        return {"by": list(self.by), "after": list(self.after), "end": list(self.end), "activity": found, "top": self.top}
+
+    @classmethod
+    def from_details(cls, details: Mapping[str, Any]) -> Load:
+        """The load that a bookmark holds."""
+        found: dict[str, Any] = dict(details["activity"])
+        found |= {name: from_text(value, "timestamptz") for name, value in found.items() if isinstance(value, str)}
+        return cls(tuple(details["by"]), tuple(details["after"]), tuple(details["end"]), Activity(**found), details["top"])
+
+
+@attrs.frozen
 class Mark:
     """How far a table was read. Its details are public format.
 
@@ -118,6 +155,7 @@ class Mark:
         seen: The largest cursor seen.
         system: Which server and database was read. None: it may not be asked.
         pending: For integers: instants and the largest value before each, not yet safe.
+        load: The first load, until it is done.
     """
 
     cursor: str | None
@@ -126,6 +164,11 @@ class Mark:
     low: Value | None = None
     seen: Value | None = None
     pending: tuple[tuple[datetime, int], ...] = ()
+    load: Load | None = None
+
+    def loading(self, seen: Value | None, load: Load) -> Mark:
+        """The mark after a chunk that is not the last one: where increments start is said by the last one."""
+        return attrs.evolve(self, seen=greatest(self.seen, seen), load=load)
 
     def to_details(self) -> dict[str, object]:
         """The mark as the bookmark holds it."""
@@ -138,6 +181,8 @@ class Mark:
         }
         if self.pending:
             details["pending"] = [[to_text(at), str(top)] for at, top in self.pending]
+        if self.load:
+            details["load"] = self.load.to_details()
         return details
 
     @classmethod
@@ -153,12 +198,25 @@ class Mark:
             low=None if low is None or kind is None else from_text(low, kind),
             seen=None if seen is None or kind is None else from_text(seen, kind),
             pending=tuple((cast("datetime", from_text(at, "timestamptz")), int(top)) for at, top in known.get("pending", ())),
+            load=Load.from_details(known["load"]) if "load" in known else None,
         )
 
 
 def literal(value: Value, kind: CursorType) -> str:
     """A cursor value as SQL. Values come from the mark, and are parsed: nothing foreign gets into the statement."""
+    if kind == "uuid7":
+        return f"'{least_uuid(cast('datetime', value))}'::uuid"
     return str(value) if kind == "integer" else f"'{to_text(value)}'::{kind}"
+
+
+def least_uuid(instant: datetime) -> str:
+    """The least UUID of version 7 that is made at an instant or later, less what says the version.
+
+    >>> least_uuid(datetime(2026, 1, 2, tzinfo=UTC))
+    '019b7c01-0400-0000-0000-000000000000'
+    """
+    digits = f"{(instant - _EPOCH) // _MILLISECOND:012x}"
+    return f"{digits[:8]}-{digits[8:]}-0000-0000-000000000000"
 
 
 def on_clock(instant: datetime, kind: CursorType, time_zone: str | None) -> Value:
@@ -171,7 +229,7 @@ def on_clock(instant: datetime, kind: CursorType, time_zone: str | None) -> Valu
     >>> on_clock(datetime(2026, 1, 2, tzinfo=UTC), "date", None)
     datetime.date(2026, 1, 1)
     """
-    if kind == "timestamptz":
+    if kind in {"timestamptz", "uuid7"}:
         return instant
     if time_zone is None:
         return (instant - timedelta(days=1)).date()
@@ -181,9 +239,9 @@ def on_clock(instant: datetime, kind: CursorType, time_zone: str | None) -> Valu
     return local.date() if kind == "date" else local
 
 
-def start(low: Value | None, lookback: timedelta | None) -> Value | None:
-    """Where a read starts: at the mark's low, less what the user looks back."""
-    if low is None or lookback is None or isinstance(low, int):
+def start(low: Value | None, lookback: timedelta | None, *, until: Value | None = None) -> Value | None:
+    """Where a read starts: at the mark's low, less what the user looks back; at its end where there is nothing left to wait for."""
+    if low is None or lookback is None or isinstance(low, int) or low == until:
         return low
     back = lookback if isinstance(low, datetime) else timedelta(days=math.ceil(lookback / timedelta(days=1)))
     try:
@@ -192,7 +250,16 @@ def start(low: Value | None, lookback: timedelta | None) -> Value | None:
         return None
 
 
-def advance(before: Mark, *, seen: Value | None, top: int | None, activity: Activity, time_zone: str | None) -> Mark:
+def advance(
+    before: Mark,
+    *,
+    seen: Value | None,
+    top: int | None,
+    activity: Activity,
+    time_zone: str | None,
+    until: Value | None = None,
+    lookback: timedelta | None = None,
+) -> Mark:
     """The mark after a read.
 
     Args:
@@ -201,13 +268,24 @@ def advance(before: Mark, *, seen: Value | None, top: int | None, activity: Acti
         top: For integers: the largest cursor before the activity was looked at.
         activity: What the server was doing before the snapshot was taken.
         time_zone: The zone of a cursor without one.
+        until: Rows from this cursor on are not read. Once no other can come any more, it is the low.
+        lookback: How long they come late.
     """
+    if until is not None and before.low == until:
+        return before
     seen = greatest(before.seen, seen)
     if before.type == "integer":
-        return _advance_integer(before, cast("int | None", seen), top, activity)
+        after = _advance_integer(before, cast("int | None", seen), top, activity)
+        done = until is not None and after.low is not None and cast("int", after.low) >= cast("int", until)
+        return attrs.evolve(after, low=until, pending=()) if done else after
     low, horizon = before.low, activity.horizon
-    if seen is not None and horizon is not None and before.type is not None:
-        low = greatest(low, min(cast("Any", seen), on_clock(horizon, before.type, time_zone)))
+    if horizon is None or before.type is None:
+        return attrs.evolve(before, seen=seen)
+    safe = on_clock(horizon, before.type, time_zone)
+    if until is not None and cast("Any", start(safe, lookback)) >= until:
+        low = until
+    elif seen is not None:
+        low = greatest(low, min(cast("Any", seen), safe))
     return attrs.evolve(before, low=low, seen=seen)
 
 

@@ -27,11 +27,15 @@ class Overlap:
         column: The cursor column, as it is named in the target. None: the source has no cursor, so ``low`` is None too.
         low: The least cursor value read; a Python value of the column's type. None: everything may stand there already.
         nulls: Whether rows without a cursor are read every time, so that they may stand there already too.
+        filling: Columns that are being filled: then a row is wanted only where one stands there that equals it in all others.
+        key: What those rows are found by.
     """
 
     column: str | None
     low: object | None
     nulls: bool = False
+    filling: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
 
 
 def _nothing() -> Collection[str]:

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 import lakekit as lk
+from lakekit.bronze.ingest import Options, take
 from lakekit.errors import ConfigError, ContractError, SchemaError, SourceConfigError
 from lakekit.sources import postgres_session, postgres_spark
 from tests.integration.sources.postgres_cases import DECLARED, MISFITS, SETUP, Case, create, differences, types, with_arrays
@@ -108,6 +109,36 @@ def test_the_engines_take_turns_on_one_table(database: str, lakes: Both, many_ta
         positions = [lakes.position(table, source) for table in ("bronze.turns", "bronze.control")]
         assert {**positions[0], "pending": 0} == {**positions[1], "pending": 0}
     assert rows(lakes.embedded, "bronze.turns", "id", "at") == rows(lakes.embedded, "bronze.control", "id", "at")
+
+
+@classic_first
+def test_a_first_load_in_chunks_is_begun_by_one_engine_and_ended_by_the_other(database: str, lakes: Both, many_tasks: None) -> None:
+    users(database, 300)
+    source = shop(database).table("users", cursor="at", chunk_rows=80)
+    for _ in range(2):
+        take(lakes.spark, source, into=INTO, options=Options(in_portions=True))
+    assert lk.read(lakes.embedded, INTO).count() == 160
+    commit = lk.ingest(lakes.embedded, source, into=INTO)
+    assert (commit.read, commit.inserted) == (140, 140)
+    assert [row["id"] for row in rows(lakes.embedded, INTO, "id")] == list(range(1, 301))
+    assert lk.ingest(lakes.spark, source, into=INTO).inserted == 0
+    assert lk.ingest(lakes.spark, source, into="bronze.again").inserted == 300
+    assert [commit.inserted for commit in lk.history(lakes.spark, "bronze.again")] == [60, 80, 80, 80]
+    assert lakes.position("bronze.again", source)["low"] == lakes.position(INTO, source)["low"]
+
+
+@classic_first
+def test_a_column_is_filled_by_spark_as_by_the_embedded_engine(database: str, lakes: Both, many_tasks: None) -> None:
+    users(database, 90)
+    source = shop(database).table("users", cursor="at", chunk_rows=40)
+    for into in (INTO, "bronze.control"):
+        lk.ingest(lakes.embedded, source, into=into)
+    execute(database, "ALTER TABLE users ADD COLUMN born int", "UPDATE users SET born = 1900 + id WHERE id % 2 = 0")
+    control = lk.backfill(lakes.embedded, source, into="bronze.control", columns="born")
+    assert lk.backfill(lakes.spark, source, into=INTO, columns="born").inserted == control.inserted == 45
+    keep = ("id", "name", "born")
+    found, wanted = ([tuple(row[name] for name in keep) for row in rows(lakes.embedded, into, *keep)] for into in (INTO, "bronze.control"))
+    assert found == wanted
 
 
 @classic_first

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakekit.sources.postgres_watermark import LAG, SLACK, Activity, Mark, advance, from_text, literal, on_clock, start, to_text
+from lakekit.sources.postgres_watermark import LAG, SLACK, Activity, Load, Mark, advance, from_text, literal, on_clock, start, to_text
 
 T = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -50,6 +50,22 @@ def test_the_low_never_moves_back() -> None:
         assert after(mark, activity, seen=None) == mark
 
 
+@pytest.mark.parametrize(("minutes", "low"), [(-2, T - 2 * MINUTE), (2, T - SLACK)])
+def test_an_end_is_the_low_once_no_row_below_it_can_come_any_more(minutes: int, low: datetime) -> None:
+    until, late = T + minutes * MINUTE, T - timedelta(microseconds=1)
+    mark = advance(TIME, seen=late, top=None, activity=Activity(now=T), time_zone=None, until=until)
+    assert mark.low == low
+    patient = advance(TIME, seen=late, top=None, activity=Activity(now=T), time_zone=None, until=until, lookback=5 * MINUTE)
+    assert patient.low == T - SLACK
+
+
+@pytest.mark.parametrize(("until", "low", "pending"), [(5, 5, ()), (9, None, ((T, 8),))])
+def test_an_end_among_integers_is_reached_once_all_below_it_is_safe(until: int, low: int | None, pending: object) -> None:
+    oldest = None if until == 5 else T - MINUTE
+    mark = advance(NUMBER, seen=4, top=8, activity=Activity(now=T, oldest=oldest), time_zone=None, until=until)
+    assert (mark.low, mark.pending) == (low, pending)
+
+
 def test_an_empty_table_has_no_low() -> None:
     assert after(TIME, Activity(now=T)) == TIME
 
@@ -75,6 +91,28 @@ def test_an_empty_table_has_no_low() -> None:
     | st.builds(Mark, cursor=st.just("x"), type=st.just("date"), system=st.none(), low=st.dates(), seen=st.dates())
     | st.builds(Mark, cursor=st.just("x"), type=st.just("timestamp"), system=st.none(), low=st.datetimes(), seen=st.datetimes())
     | st.just(Mark(cursor=None, type=None, system=None))
+    | st.builds(
+        Mark,
+        cursor=st.just("x"),
+        type=st.just("timestamptz"),
+        system=st.none(),
+        load=st.builds(
+            Load,
+            by=st.just(("a", "b")),
+            after=st.tuples(st.text(), st.text()),
+            end=st.tuples(st.text(), st.text()),
+            activity=st.builds(
+                Activity,
+                now=st.datetimes(timezones=st.just(UTC)),
+                oldest=st.none() | st.datetimes(timezones=st.just(UTC)),
+                hidden=st.booleans(),
+                prepared=st.integers(0),
+                replica=st.booleans(),
+                replayed=st.none() | st.datetimes(timezones=st.just(UTC)),
+            ),
+            top=st.none() | st.integers(),
+        ),
+    )
 )
 def test_a_mark_comes_back_from_its_details(mark: Mark) -> None:
     import json

@@ -221,6 +221,9 @@ class DuckSession:
 
     def rows(self, node: Node) -> Iterator[pa.RecordBatch]:
         """The rows in Arrow batches, as they are computed."""
+        if isinstance(node, Stream):  # given as they come
+            yield from node.batches
+            return
         # An unfetched result blocks its connection, so each reader has its own; registered Arrow objects are known to the first only.
         connection = self._con if self._reads_registered(node) else self._cursor()
         yield from self._read(connection, self.relation(node))

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from lakekit.engines.plan import TableState
 
-ROWS_IN_MEMORY = 131_072
+ROWS_IN_MEMORY = 65_536
 TARGET_FILE_SIZE = 256 * 1024 * 1024
 OPEN_FILES = 32
 SAMPLE = 16_384
@@ -95,7 +95,7 @@ class _OpenFile:
 class FileWriter:
     """Takes Arrow batches for one table and gives back its new data files.
 
-    Batches are gathered to row groups of 131,072 rows, files roll at the table's ``write.target-file-size-bytes``. On an error every
+    Batches are gathered to row groups of 65,536 rows, files roll at the table's ``write.target-file-size-bytes``. On an error every
     file begun is removed.
     """
 
