@@ -122,6 +122,7 @@ def together(commits: Sequence[Commit]) -> Commit:
         last,
         columns_added=tuple(dict.fromkeys(name for commit in commits for name in commit.columns_added)),
         seconds=seconds,
+        lag=commits[-1].lag,
         **{name: sum(getattr(commit, name) for commit in commits) for name in (*_FIGURES, "files", "bytes")},
     )
 

@@ -121,7 +121,8 @@ class Kafka:
             on_gap: What it means that messages were deleted before they were read: an error, or to go on with what is left.
             epoch: What a number counts in a column of type timestamp: seconds, milliseconds, micro- or nanoseconds since 1970.
             time_zone: What a time without a zone means in a column of type timestamp. None: it doesn't fit.
-            max_messages: How many messages one micro-batch of `stream` takes at most. `ingest` reads all there are.
+            max_messages: How many messages one commit takes at most. `ingest` makes as many commits as it needs to catch up, `stream` one for
+                each micro-batch.
 
         Raises:
             ConfigError: An argument is wrong.
