@@ -29,6 +29,14 @@ def drain(topic: Topic, lake: lk.Lake) -> None:
     lk.stream(lake, topic.source(max_messages=7), into=INTO, every=None).wait()
 
 
+def test_ingest_too_takes_portions_and_tells_their_sum(topic: Topic, lake: lk.Lake) -> None:
+    topic.send(*events(1, 20))
+    commit = lk.ingest(lake, topic.source(max_messages=7), into=INTO)
+    assert (commit.read, commit.inserted, commit.lag) == (20, 20, 0)
+    assert [found.inserted for found in lk.history(lake, INTO)] == [6, 7, 7]
+    assert not lk.ingest(lake, topic.source(max_messages=7), into=INTO).committed
+
+
 def test_a_stream_that_is_behind_takes_portions_one_after_the_other(kafka: KafkaServer, lake: lk.Lake) -> None:
     topic = Topic(kafka.servers, partitions=3)
     for partition, count in enumerate((20, 3, 0)):
