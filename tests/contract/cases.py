@@ -19,6 +19,7 @@ from pyiceberg.schema import Schema
 from pyiceberg.types import NestedField
 
 from lakekit.columns import DELETE, OPERATION, UPSERT, is_system
+from lakekit.engines.types import storable
 
 Row = Mapping[str, Any]
 
@@ -134,9 +135,19 @@ def generated(words: str) -> list[Row]:
 def iceberg_type(words: str) -> pa.DataType:
     """A type in Iceberg's words.
 
-    >>> iceberg_type("long")
-    DataType(int64)
+    >>> iceberg_type("long"), iceberg_type("map<string,list<int>>")
+    (DataType(int64), MapType(map<string, list<element: int32>>))
     """
+    name, _, inner = words.removesuffix(">").partition("<")
+    if name == "list":
+        return storable(pa.list_(iceberg_type(inner)))
+    if name == "map":  # whose keys are no nested type
+        key, _, value = inner.partition(",")
+        return pa.map_(iceberg_type(key), iceberg_type(value))
+    return storable(_scalar(words))
+
+
+def _scalar(words: str) -> pa.DataType:
     return schema_to_pyarrow(Schema(NestedField(1, "value", words)), include_field_ids=False).field("value").type
 
 

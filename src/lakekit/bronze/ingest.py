@@ -30,6 +30,7 @@ from lakekit.sources.protocol import Overlap, Source, Target
 if TYPE_CHECKING:
     from lakekit.engines.plan import Frame
     from lakekit.engines.protocol import Session
+    from lakekit.evolution.policy import Policy
     from lakekit.lake import Lake
 
 _FILLED = (system.INGESTION_TIMESTAMP, system.WRITE_ID, system.SOURCE, system.OPERATION, system.SOURCE_TIMESTAMP)
@@ -40,7 +41,7 @@ def ingest(
     source: Source,
     *,
     into: TableName,
-    on_change: str = "evolve",
+    on_change: Policy = "evolve",
     now: datetime | None = None,
     dry_run: bool = False,
     max_reject_fraction: float | None = None,
@@ -94,7 +95,7 @@ class Options:
         place: The public function that takes it.
     """
 
-    on_change: str = "evolve"
+    on_change: Policy = "evolve"
     max_reject_fraction: float | None = None
     dry_run: bool = False
     in_portions: bool = False

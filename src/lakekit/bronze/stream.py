@@ -22,6 +22,7 @@ from lakekit.names import TableName
 from lakekit.sources.protocol import Source
 
 if TYPE_CHECKING:
+    from lakekit.evolution.policy import Policy
     from lakekit.lake import Lake
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def stream(
     into: TableName,
     every: str | None = "5 minutes",
     then: Callable[[Commit], None] | None = None,
-    on_change: str = "evolve",
+    on_change: Policy = "evolve",
     max_reject_fraction: float | None = None,
 ) -> Stream:
     r"""Ingest what is new in a source again and again: each micro-batch is one commit of rows and bookmark, as with `ingest`.

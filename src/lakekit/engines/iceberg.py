@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.types import IcebergType, ListType, MapType, NestedField, StructType
 
 from lakekit.engines.plan import Snapshot, TableState
 from lakekit.engines.types import storable_schema
@@ -43,6 +45,8 @@ def state_of(name: Identifier, metadata: TableMetadata, native: Any) -> TableSta
         head=current.snapshot_id if current else None,
         native=native,
         identifiers=_identifiers(metadata.schema()),
+        required=frozenset(_required((), metadata.schema().as_struct())),
+        schema_id=metadata.current_schema_id,
     )
 
 
@@ -51,6 +55,21 @@ def _identifiers(schema: Schema) -> tuple[str, ...]:
     named = schema.identifier_field_names()
     columns = tuple(field.name for field in schema.fields if field.name in named)
     return columns if len(columns) == len(named) else ()
+
+
+def _required(path: tuple[str, ...], kind: IcebergType) -> Iterator[tuple[str, ...]]:
+    """The paths of what can't be NULL inside of a type; the keys of a map never can."""
+    inner: list[tuple[str, NestedField]] = []
+    if isinstance(kind, StructType):
+        inner = [(field.name, field) for field in kind.fields]
+    elif isinstance(kind, ListType):
+        inner = [("element", kind.element_field)]
+    elif isinstance(kind, MapType):
+        inner = [("value", kind.value_field)]
+    for name, field in inner:
+        if field.required:
+            yield (*path, name)
+        yield from _required((*path, name), field.field_type)
 
 
 def arrow_schema(schema: Schema) -> pa.Schema:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 from pyiceberg.exceptions import CommitFailedException
@@ -20,6 +20,8 @@ from lakekit.errors import CommitConflictError, ConfigError
 if TYPE_CHECKING:
     from pyiceberg.table import Table
     from pyiceberg.types import IcebergType
+
+    from lakekit.engines.plan import Alteration
 
 _CALL = re.compile(r"(?P<transform>\w+)\s*\(\s*(?:(?P<width>\d+)\s*,\s*)?(?P<column>[^(),]+?)\s*\)")
 _FIRST_PARTITION_ID = 1000
@@ -98,20 +100,20 @@ def _source(schema: Schema, column: str, place: str) -> int:
         raise ConfigError(place, "unknown column", got=repr(column), hint=f"there are: {names}.") from None
 
 
-def alter(table: Table, *, add: Sequence[pa.Field[Any]], widen: Mapping[str, pa.DataType]) -> None:
-    """Add optional columns and widen others, in one schema commit.
+def alter(table: Table, alterations: Sequence[Alteration]) -> None:
+    """Change a table's schema in one commit.
 
     Raises:
         CommitConflictError: Somebody else changed the schema first.
     """
     try:
         with table.update_schema() as update:
-            for field in add:
-                update.add_column(field.name, _iceberg_type(field.type), required=False)
-            for name, kind in widen.items():
-                if pa.types.is_nested(kind):
-                    update.union_by_name(pa.schema([pa.field(name, kind)]))
+            for change in alterations:
+                if change.kind == "add":
+                    update.add_column(change.path, _iceberg_type(change.type), required=False)
+                elif change.kind == "widen":
+                    update.update_column(change.path, cast("Any", _iceberg_type(change.type)))
                 else:
-                    update.update_column(name, _iceberg_type(kind))  # type: ignore[arg-type] -- no nested one gets here
+                    update.make_column_optional(change.path)
     except CommitFailedException as error:
         raise CommitConflictError(".".join(table.name()), "somebody else changed the schema first", hint="run it again.") from error

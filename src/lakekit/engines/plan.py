@@ -55,6 +55,8 @@ class TableState:
         references: The tags and branches, each with its snapshot.
         head: The current snapshot's id. None: nothing was ever written.
         native: The engine's own handle. None: the table is not there yet.
+        schema_id: Iceberg's id of the current schema.
+        required: What can't be NULL, as paths from the column inwards, as in `Alteration`.
         identifiers: Iceberg's identifier fields, in the order of the columns. Empty: it has none, or one inside a struct.
     """
 
@@ -67,6 +69,8 @@ class TableState:
     head: int | None
     native: Any
     identifiers: tuple[str, ...] = ()
+    required: frozenset[tuple[str, ...]] = frozenset()
+    schema_id: int = 0
 
     @classmethod
     def not_there_yet(cls, name: Identifier, schema: pa.Schema) -> TableState:
@@ -93,6 +97,21 @@ class TableState:
     def is_ancestor(self, snapshot: int) -> bool:
         """Whether the current snapshot descends from this one, as far as it is known."""
         return any(found.id == snapshot for found in self.ancestry())
+
+
+@attrs.frozen
+class Alteration:
+    """One change of a table's schema that Iceberg allows.
+
+    Attributes:
+        kind: ``add`` an optional column or field; ``widen`` one to a type that holds all its values; ``relax``: it may be NULL.
+        path: Names from the column inwards; ``element`` of a list, ``value`` of a map.
+        type: What is added, or widened to.
+    """
+
+    kind: Literal["add", "widen", "relax"]
+    path: tuple[str, ...]
+    type: pa.DataType
 
 
 @attrs.frozen(eq=False)

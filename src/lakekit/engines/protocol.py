@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
-from lakekit.engines.plan import Frame, Node, Query, TableState, WriteMode
+from lakekit.engines.plan import Alteration, Frame, Node, Query, TableState, WriteMode
 from lakekit.names import Identifier
 
 if TYPE_CHECKING:
@@ -158,8 +158,12 @@ class Engine(Protocol):
         """
         ...
 
-    def alter(self, state: TableState, *, add: Sequence[pa.Field[Any]], widen: Mapping[str, pa.DataType]) -> TableState:
-        """Add columns (optional ones) and widen others, in one schema commit."""
+    def alter(self, state: TableState, alterations: Sequence[Alteration]) -> TableState:
+        """Change a table's schema, if it is still the state's; in one commit where the engine can.
+
+        Raises:
+            CommitConflictError: Somebody else changed it first.
+        """
         ...
 
     def set_properties(self, state: TableState, updates: Mapping[str, str], *, expect: Mapping[str, str | None]) -> None:

@@ -1,157 +1,82 @@
-"""Makes a table fit incoming columns: new ones are added, wider types taken over, conflicts refused, all before a row is written."""
+"""Makes a table fit incoming columns: one schema commit, before a row is written; or an error that holds the statements to run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, cast
 
-import attrs
-
-from lakekit import columns as system
-from lakekit.engines.plan import TableState
+from lakekit.engines.plan import Alteration, TableState
 from lakekit.engines.protocol import Engine
-from lakekit.engines.types import sql_type, storable, widens
-from lakekit.errors import CommitConflictError, ConfigError, SchemaError
+from lakekit.errors import CommitConflictError
+from lakekit.evolution.diff import Change, Path, diff
+from lakekit.evolution.plan import SchemaPlan, make
+from lakekit.evolution.policy import Policy
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import pyarrow as pa
 
-Policy = Literal["evolve", "fail"]
-_POLICIES: Final = ("evolve", "fail")
 _ATTEMPTS: Final = 8
+_KINDS: Final = {"additive": "add", "widening": "widen", "relaxing": "relax"}
 
 
-@attrs.frozen
-class Difference:
-    """How incoming columns differ from a table's.
-
-    Attributes:
-        add: Columns the table lacks.
-        widen: Columns whose type Iceberg can promote to the incoming one.
-        conflicts: Columns whose incoming values don't fit: (name, the table's type, the incoming one).
-    """
-
-    add: tuple[pa.Field[Any], ...]
-    widen: Mapping[str, pa.DataType]
-    conflicts: tuple[tuple[str, str, str], ...]
-
-
-def compare(current: pa.Schema, incoming: pa.Schema) -> Difference:
-    """Compare by name. A narrower incoming type fits; a column the source no longer has stays, and is NULL in new rows.
-
-    >>> import pyarrow as pa
-    >>> found = compare(pa.schema([("id", pa.int32())]), pa.schema([("id", pa.int64()), ("device_type", pa.string())]))
-    >>> [field.name for field in found.add], dict(found.widen), found.conflicts
-    (['device_type'], {'id': DataType(int64)}, ())
-    """
+def exact(state: TableState) -> pa.Schema:
+    """A table's columns, those that can't be NULL marked as such."""
     import pyarrow as pa
 
-    known = {field.name: field.type for field in current}
-    folded = {name.lower(): name for name in known}
-    add: list[pa.Field[Any]] = []
-    widen: dict[str, pa.DataType] = {}
-    conflicts: list[tuple[str, str, str]] = []
-    for field in incoming:
-        kind = storable(field.type)
-        if field.name not in known:
-            if field.name.lower() in folded:
-                conflicts.append((field.name, f"column {folded[field.name.lower()]!r}, which differs in case only", sql_type(kind)))
-            else:
-                add.append(pa.field(field.name, kind))
-        elif known[field.name] != kind and not pa.types.is_null(field.type):
-            if widens(known[field.name], kind) or _extends(known[field.name], kind):
-                widen[field.name] = kind
-            elif not _narrower(kind, known[field.name]):
-                conflicts.append((field.name, sql_type(known[field.name]), sql_type(kind)))
-    return Difference(tuple(add), widen, tuple(conflicts))
+    return pa.schema([_marked((field.name,), field, state.required) for field in state.schema])
 
 
-def _extends(current: pa.DataType, incoming: pa.DataType) -> bool:
-    """Whether structs, at any depth, only gained fields at their ends."""
+def _marked(path: Path, field: pa.Field[Any], required: frozenset[Path]) -> pa.Field[Any]:
     import pyarrow as pa
 
-    if pa.types.is_list(current) and pa.types.is_list(incoming):
-        return _extends(current.value_type, incoming.value_type)
-    if not (pa.types.is_struct(current) and pa.types.is_struct(incoming)):
-        return False
-    old, new = list(current), list(incoming)
-    same = all(a.name == b.name and (a.type == b.type or _extends(a.type, b.type)) for a, b in zip(old, new, strict=False))
-    return same and len(new) >= len(old)
+    if not any(known[: len(path)] == path for known in required):
+        return field
+    kind: Any = field.type
+    if pa.types.is_struct(kind):
+        kind = pa.struct([_marked((*path, inner.name), inner, required) for inner in kind])
+    elif pa.types.is_list(kind):
+        kind = pa.list_(_marked((*path, "element"), kind.value_field, required))
+    elif pa.types.is_map(kind):
+        value: Any = _marked((*path, "value"), kind.item_field, required)
+        kind = pa.map_(kind.key_type, value)
+    return field.with_type(kind).with_nullable(path not in required)
 
 
-def _narrower(incoming: pa.DataType, current: pa.DataType) -> bool:
-    """Whether every incoming value fits the stored type without loss."""
-    import pyarrow as pa
-
-    if widens(incoming, current):
-        return True
-    if pa.types.is_integer(incoming) and pa.types.is_decimal(current):
-        digits = 19 if pa.types.is_int64(incoming) else 10
-        return current.precision - current.scale >= digits
-    if pa.types.is_decimal(incoming) and pa.types.is_decimal(current):
-        return current.scale >= incoming.scale and current.precision - current.scale >= incoming.precision - incoming.scale
-    return pa.types.is_int32(incoming) and pa.types.is_float64(current)
-
-
-def require_policy(on_change: str, *, place: str) -> None:
-    """Raise where there is no such policy: before a table is made.
+def planned(state: TableState, incoming: pa.Schema, policy: Policy, *, keys: Collection[str] = (), place: str) -> SchemaPlan:
+    """The plan by which a table takes incoming columns.
 
     Raises:
         ConfigError: An unknown policy.
     """
-    if on_change not in _POLICIES:
-        raise ConfigError(f"{place}(on_change=)", "expected 'evolve' or 'fail'", got=repr(on_change))
+    return make(state.label, diff(exact(state), incoming, keys=keys), policy, schema_id=state.schema_id, place=place)
 
 
-def fit(engine: Engine, state: TableState, incoming: pa.Schema, *, on_change: str, place: str) -> tuple[TableState, tuple[str, ...]]:
-    """Make the table fit, in one schema commit. The columns that lakekit itself keeps are no change of the source, and always added.
+def alteration(change: Change) -> Alteration:
+    """A change as an engine makes it."""
+    return Alteration(cast("Any", _KINDS[change.kind]), change.path, cast("pa.DataType", change.after))
+
+
+def fit(engine: Engine, state: TableState, incoming: pa.Schema, *, on_change: Policy, place: str) -> tuple[TableState, tuple[str, ...]]:
+    """Make the table fit, in one schema commit. Where somebody else changes it meanwhile, what is left to do is looked at again.
 
     Returns:
         The table afterwards, and the names of the columns added to it.
 
     Raises:
-        SchemaError: A type conflicts, or ``on_change="fail"`` and the source's columns differ; the text holds the statements that mend it.
+        SchemaError: The policy says so; the text holds the statements that mend it.
         ConfigError: An unknown policy.
     """
-    require_policy(on_change, place=place)
     for _ in range(_ATTEMPTS):
-        found = compare(state.schema, incoming)
-        if found.conflicts:
-            name, expected, got = found.conflicts[0]
-            raise SchemaError(
-                f"{place}: {state.label}.{name}",
-                f"expected {expected}",
-                got=got,
-                hint="cast it at the source or with select(), or change the table's column.",
-            )
-        if not found.add and not found.widen:
+        plan = planned(state, incoming, on_change, place=place)
+        plan.require_allowed(place=place)
+        changes = plan.of("evolve")
+        if not changes:
             return state, ()
-        changed = attrs.evolve(found, add=tuple(field for field in found.add if not system.is_system(field.name)))
-        if on_change == "fail" and (changed.add or changed.widen):
-            raise SchemaError(
-                f"{place}: {state.label}",
-                "the source's schema has changed",
-                got=_words(changed),
-                hint="run:\n" + "\n".join(statements(state.label, changed)),
-            )
         try:
-            return engine.alter(state, add=found.add, widen=found.widen), tuple(field.name for field in found.add)
+            changed = engine.alter(state, [alteration(change) for change in changes])
         except CommitConflictError:
             state = engine.load(state.name)
+            continue
+        return changed, tuple(change.name for change in changes if change.kind == "additive")
     raise CommitConflictError(state.label, "its schema never stood still", hint="run it again.")
-
-
-def _words(found: Difference) -> str:
-    parts = [f"new column {field.name}" for field in found.add] + [f"wider column {name}" for name in found.widen]
-    return ", ".join(parts)
-
-
-def statements(table: str, found: Difference) -> list[str]:
-    """The statements that make the table fit, in Spark's and Trino's common words.
-
-    >>> import pyarrow as pa
-    >>> statements("bronze.orders", Difference((pa.field("device_type", pa.string()),), {}, ()))
-    ['ALTER TABLE bronze.orders ADD COLUMN device_type STRING;']
-    """
-    added = [f"ALTER TABLE {table} ADD COLUMN {field.name} {sql_type(field.type)};" for field in found.add]
-    return added + [f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {sql_type(kind)};" for name, kind in found.widen.items()]

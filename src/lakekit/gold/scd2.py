@@ -31,6 +31,7 @@ from lakekit.names import columns as as_columns
 
 if TYPE_CHECKING:
     from lakekit.engines.protocol import Session
+    from lakekit.evolution.policy import Policy
     from lakekit.lake import Lake
 
 
@@ -53,7 +54,7 @@ def merge_scd2(
     valid_columns: tuple[str, str] = ("valid_from", "valid_to"),
     open_until: str | None = None,
     first_version_from: str | None = None,
-    on_change: str = "evolve",
+    on_change: Policy = "evolve",
     dry_run: bool = False,
     max_reject_fraction: float | None = None,
 ) -> Commit:
@@ -112,7 +113,7 @@ def merge_scd2(
     into_ = target.resolve(batch, into, place="merge_scd2")
     keys = as_columns(key, place="merge_scd2(key=)")
     sides.refuse_sides(batch, place="merge_scd2()", hint="merge() what was looked up into a table, and read_new() that one.")
-    batch = target.settle(batch, into_)
+    batch = target.adapt(target.settle(batch, into_), into_, on_change=on_change, keys=keys, place="merge_scd2")
     target.require_columns(batch.columns, keys, place="merge_scd2(key=)")
     _refuse_unknown("feed", feed, ("changes", "full"))
     _refuse_unknown("new_column", new_column, get_args(NewColumn))

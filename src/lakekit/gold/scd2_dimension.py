@@ -21,6 +21,7 @@ from lakekit.names import Identifier
 if TYPE_CHECKING:
     from lakekit.engines.plan import Frame
     from lakekit.engines.protocol import Session
+    from lakekit.evolution.policy import Policy
     from lakekit.lake import Lake
 
 NewColumn = Literal["adopt", "version_all", "refuse", "rebuild"]
@@ -143,7 +144,7 @@ def _last_instant(session: Session, state: TableState, spec: Scd2Spec) -> str | 
     return None if found is None else (found.isoformat() if hasattr(found, "isoformat") else str(found))
 
 
-def ensure(lake: Lake, into: Identifier, spec: Scd2Spec, *, on_change: str) -> tuple[TableState, tuple[str, ...]]:
+def ensure(lake: Lake, into: Identifier, spec: Scd2Spec, *, on_change: Policy) -> tuple[TableState, tuple[str, ...]]:
     """The table, made or fitted to the spec, and the columns that were added to it."""
     noted, schema = _noted(spec), table_schema(spec)
     return target.ensure(lake, into, schema, layer="scd2", key=merge_on(spec), scd2=noted, on_change=on_change, place="merge_scd2")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from lakekit import columns as system
+from lakekit.batch import Rejects
 from lakekit.engines import sql
 from lakekit.engines.plan import TableState
 from lakekit.engines.types import arrow_type, dotted_parts, ident, sql_type
 from lakekit.errors import ConfigError, SchemaError
-from lakekit.evolution.fit import fit, require_policy
+from lakekit.evolution import rows as fitting
+from lakekit.evolution.fit import exact, fit, planned
+from lakekit.evolution.plan import grown
+from lakekit.evolution.policy import require_policy
 from lakekit.incremental import contract
 from lakekit.names import Identifier, TableName, text
 
@@ -18,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lakekit.batch import Batch
+    from lakekit.evolution.policy import Policy
     from lakekit.lake import Lake
 
 
@@ -58,6 +65,68 @@ def settle(batch: Batch, into: Identifier) -> Batch:
     return batch.then(f"SELECT {', '.join(items)} FROM batch", untyped=())
 
 
+def adapt(batch: Batch, into: Identifier, *, on_change: Policy, keys: Collection[str] = (), place: str) -> Batch:
+    """The batch as the table takes it: in its names and types, with values that don't fit rescued or their rows rejected, as the policy says.
+
+    Raises:
+        SchemaError: The policy says that a person decides. Nothing was written.
+        ConfigError: An unknown policy.
+    """
+    require_policy(on_change, place=place)
+    state = batch.lake.find(into)
+    if state is None:
+        refuse_new_table(into, batch.schema, on_change, place=place)
+        return batch
+    fitted = fitted_to(state, batch.schema, on_change, keys=keys, place=place)
+    if system.RESCUED_DATA in state.schema.names:
+        fitted = _without_old_rescues(state, batch.schema, fitted)
+    if fitted is None:
+        return batch
+    good, bad = fitting.split(batch.node, batch.schema, fitted)
+    rejected = () if bad is None else (Rejects(bad[0], bad[1], batch.origin, batch.since),)
+    return attrs.evolve(batch, node=good, rejects=(*batch.rejects, *rejected))
+
+
+def fitted_to(state: TableState, incoming: pa.Schema, policy: Policy, *, keys: Collection[str] = (), place: str) -> fitting.Fitted | None:
+    """How incoming rows become those of a table. None: as they are, once the table's own schema has followed.
+
+    Raises:
+        SchemaError: The policy says that a person decides.
+    """
+    import pyarrow as pa
+
+    business = pa.schema([field for field in incoming if not system.is_system(field.name)])
+    plan = planned(state, business, policy, keys=keys, place=place)
+    plan.require_allowed(place=place)
+    if not any(
+        step.action in fitting.LEAVING or step.change.kind in ("narrower", "case") or len(step.change.path) > 1 for step in plan.steps
+    ):
+        return None
+    return fitting.fitted(incoming, grown(exact(state), plan.of("evolve")), plan)
+
+
+def _without_old_rescues(state: TableState, incoming: pa.Schema, fitted: fitting.Fitted | None) -> fitting.Fitted | None:
+    """Rows that say all of a table's columns leave nothing of what was rescued from older ones; others may leave what they don't speak of."""
+    given = fitted.items if fitted else {name: ident(name) for name in incoming.names}
+    business = {name for name in state.schema.names if not system.is_system(name)}
+    if system.RESCUED_DATA in given or not business <= given.keys():
+        return fitted
+    return fitting.Fitted({**given, system.RESCUED_DATA: "CAST(NULL AS STRING)"}, fitted.unfit if fitted else None)
+
+
+def refuse_new_table(into: Identifier, schema: pa.Schema, policy: Policy, *, place: str) -> None:
+    """Raise where a table that is not there yet is not to be made.
+
+    Raises:
+        SchemaError: The policy's word for ``table`` is ``fail``, or that for everything.
+    """
+    if isinstance(policy, Mapping) and policy.get("table", "evolve") != "evolve":
+        columns = ", ".join(f"{ident(field.name)} {sql_type(field.type)}" for field in schema if not system.is_system(field.name))
+        raise SchemaError(
+            f"{place}: {text(into)}", "there is no such table", hint=f"run:\nCREATE TABLE {text(into)} ({columns}) USING iceberg;"
+        )
+
+
 def delete_condition(batch: Batch, delete_when: str | None, *, place: str) -> str:
     """SQL for the rows that are deletes: what the user says, or ``_operation``.
 
@@ -84,7 +153,7 @@ def ensure(
     schema: pa.Schema,
     *,
     layer: str,
-    on_change: str,
+    on_change: Policy,
     place: str,
     key: Sequence[str] = (),
     scd2: Mapping[str, Any] | None = None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
 
 from lakekit import columns as system
@@ -14,12 +16,15 @@ from lakekit.errors import BookmarkLostError, ConfigError
 from lakekit.incremental import cas, rejects, sides, target
 from lakekit.names import TableName
 
+if TYPE_CHECKING:
+    from lakekit.evolution.policy import Policy
+
 
 def append(
     batch: Batch,
     *,
     into: TableName | None = None,
-    on_change: str = "evolve",
+    on_change: Policy = "evolve",
     dry_run: bool = False,
     max_reject_fraction: float | None = None,
 ) -> Commit:
@@ -64,7 +69,7 @@ def append(
     sides.refuse_sides(batch, place="append()", hint="write by key with merge(): rows are looked up again when a side changes.")
     if (found := batch.lake.find(into_)) is not None:
         batch.lake.engine.require_writable(found)
-    batch = target.settle(batch, into_)
+    batch = target.adapt(target.settle(batch, into_), into_, on_change=on_change, place="append")
     schema = target.schema_for(
         batch.schema,
         [*(name for name in batch.columns if name in system.BY_NAME and name not in {system.DELETED_AT, system.WRITE_ID}), system.WRITE_ID],

@@ -25,6 +25,7 @@ from lakekit.names import columns as as_columns
 
 if TYPE_CHECKING:
     from lakekit.engines.protocol import Session
+    from lakekit.evolution.policy import Policy
 
 
 def read_new_groups(lake: Lake, table: TableName, *, into: TableName, by: Columns | Mapping[str, str]) -> Batch:
@@ -103,7 +104,7 @@ def replace_groups(
     batch: Batch,
     *,
     into: TableName | None = None,
-    on_change: str = "evolve",
+    on_change: Policy = "evolve",
     dry_run: bool = False,
     max_reject_fraction: float | None = None,
 ) -> Commit:
@@ -141,9 +142,10 @@ def replace_groups(
     groups = batch.groups
     if groups is None:
         raise ConfigError(place, "expected a batch of whole groups", got=repr(batch), hint="read it with read_new_groups().")
+    batch = target.adapt(batch, into_, on_change=on_change, keys=groups.by, place="replace_groups")
     names = batch.columns
     target.require_columns(names, groups.by, place=place)
-    schema = target.schema_for(batch.schema, [system.WRITE_ID])
+    schema = target.schema_for(batch.schema, [*({system.RESCUED_DATA} & {*names}), system.WRITE_ID])
     found = batch.lake.find(into_)
     if found is not None:
         batch.lake.engine.require_writable(found)

@@ -25,6 +25,7 @@ from lakekit.silver.classify import Classified, Duplicates, NullKeys, Spec, When
 
 if TYPE_CHECKING:
     from lakekit.engines.protocol import Prepared, Session
+    from lakekit.evolution.policy import Policy
     from lakekit.lake import Lake
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def merge(
     when_not_matched: WhenNotMatched = "insert",
     duplicates: Duplicates = "last",
     null_keys: NullKeys = "reject",
-    on_change: str = "evolve",
+    on_change: Policy = "evolve",
     write_mode: WriteMode | None = None,
     dry_run: bool = False,
     max_reject_fraction: float | None = None,
@@ -95,7 +96,7 @@ def merge(
     into_ = target.resolve(batch, into, place="merge")
     found = batch.lake.find(into_)
     keys = as_columns(key, place="merge(key=)") if key is not None else _own_key(found, into_)
-    batch = target.settle(batch, into_)
+    batch = target.adapt(target.settle(batch, into_), into_, on_change=on_change, keys=keys, place="merge")
     names = batch.columns
     target.require_fields(batch.schema, keys, place="merge(key=)")
     _require_one_of("when_matched", when_matched, WhenMatched)
@@ -118,7 +119,7 @@ def merge(
     current = bool(batch.key) and set(batch.key) <= set(keys)
     order = order_columns(names, order_by, place="merge(order_by=)")
     spec = Spec(keys, order, condition, deletes, current, write_mode, when_matched, when_not_matched, duplicates, null_keys)
-    schema = target.schema_for(batch.schema, _STORED)
+    schema = target.schema_for(batch.schema, [*_STORED, *({system.RESCUED_DATA} & {*names})])
     sides.require_storable(batch, names, keys, place=f"merge(): {'.'.join(into_)}")
     if found is not None:
         batch.lake.engine.require_writable(found)

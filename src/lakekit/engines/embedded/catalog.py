@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
@@ -31,7 +31,7 @@ from lakekit.engines.embedded.compact import compact
 from lakekit.engines.embedded.session import DuckSession, Settings
 from lakekit.engines.embedded.writer import require_writable
 from lakekit.engines.iceberg import state_of
-from lakekit.engines.plan import Frame, TableState
+from lakekit.engines.plan import Alteration, Frame, TableState
 from lakekit.engines.types import storable_schema
 from lakekit.errors import CommitConflictError, ConfigError, TableError
 from lakekit.names import Identifier, text
@@ -142,11 +142,11 @@ class EmbeddedEngine:
         """Raise where the table's format is one that pyiceberg can't write."""
         require_writable(state)
 
-    def alter(self, state: TableState, *, add: Sequence[pa.Field[Any]], widen: Mapping[str, pa.DataType]) -> TableState:
-        """Add optional columns and widen others, in one schema commit."""
+    def alter(self, state: TableState, alterations: Sequence[Alteration]) -> TableState:
+        """Change a table's schema, if it is still the state's, in one commit."""
         require_writable(state)
         try:
-            layout.alter(state.native, add=add, widen=widen)
+            layout.alter(state.native, alterations)
         except commits.UNKNOWN as error:  # who asks again sees whether it landed
             raise CommitConflictError(state.label, "the outcome of a schema change is unknown", hint="run it again.") from error
         return self.load(state.name)

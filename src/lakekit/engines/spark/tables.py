@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import attrs
 import pyarrow as pa
@@ -16,7 +16,7 @@ from lakekit.engines import layout
 from lakekit.engines.absent import no_namespace, no_table
 from lakekit.engines.arrow import to_arrow
 from lakekit.engines.iceberg import state_of
-from lakekit.engines.plan import Frame, TableState
+from lakekit.engines.plan import Alteration, Frame, TableState
 from lakekit.engines.spark import dialect, failures, upkeep
 from lakekit.engines.spark.jars import CATALOG_CLASS, RELEASES, SQLITE
 from lakekit.engines.spark.scan import current_schema
@@ -207,18 +207,13 @@ class SparkEngine:
     def require_writable(self, state: TableState) -> None:
         """Nothing to raise: Spark writes every format that it reads."""
 
-    def alter(self, state: TableState, *, add: Sequence[pa.Field[Any]], widen: Mapping[str, pa.DataType]) -> TableState:
-        """Add optional columns and widen others."""
-        dialect.refuse_time(pa.schema(add), place=state.label)
-        path = self._path(state.name)
-        statements: list[str] = []
-        if add:
-            statements.append(f"ALTER TABLE {path} ADD COLUMNS ({dialect.columns(pa.schema(add))})")
-        for name, kind in widen.items():
-            statements += [f"ALTER TABLE {path} {words}" for words in _widened((name,), state.schema.field(name).type, kind)]
-        for statement in statements:
+    def alter(self, state: TableState, alterations: Sequence[Alteration]) -> TableState:
+        """Change a table's schema: what is added in one commit, the rest each in one of its own, since Spark's SQL can't do both at once."""
+        added = pa.schema([pa.field(change.path[-1], change.type) for change in alterations if change.kind == "add"])
+        dialect.refuse_time(added, place=state.label)
+        for words in _alterations(alterations):
             try:
-                self.spark.sql(statement).collect()
+                self.spark.sql(f"ALTER TABLE {self._path(state.name)} {words}").collect()
             except failures.kinds() as error:
                 if failures.is_conflict(error) or failures.says(error, ("FIELD_ALREADY_EXISTS", "FIELDS_ALREADY_EXISTS")):
                     raise CommitConflictError(state.label, "somebody else changed the schema first", hint="run it again.") from None
@@ -296,26 +291,14 @@ def _partitions(spec: PartitionSpec, schema: pa.Schema) -> str:
     return ", ".join(words)
 
 
-def _widened(path: tuple[str, ...], old: pa.DataType, new: pa.DataType) -> list[str]:
-    """What follows ALTER TABLE to bring a column to a wider type: new fields, wider ones, at any depth."""
-    if old == new:
-        return []
-    if pa.types.is_struct(old) and pa.types.is_struct(new):
-        known: dict[str, pa.DataType] = {field.name: field.type for field in _fields(old)}
-        words: list[str] = []
-        for field in _fields(new):
-            inner = (*path, field.name)
-            if field.name in known:
-                words += _widened(inner, known[field.name], field.type)
-            else:
-                words.append(f"ADD COLUMN {'.'.join(map(ident, inner))} {sql_type(field.type)}")
-        return words
-    if pa.types.is_list(old) and pa.types.is_list(new):
-        return _widened((*path, "element"), old.value_type, new.value_type)
-    if pa.types.is_map(old) and pa.types.is_map(new):
-        return _widened((*path, "value"), old.item_type, new.item_type)
-    return [f"ALTER COLUMN {'.'.join(map(ident, path))} TYPE {sql_type(new)}"]
-
-
-def _fields(kind: Any) -> list[pa.Field[Any]]:
-    return list(kind)
+def _alterations(alterations: Sequence[Alteration]) -> list[str]:
+    """What follows ALTER TABLE."""
+    paths = [".".join(map(ident, change.path)) for change in alterations]
+    words = {"widen": "TYPE {}", "relax": "DROP NOT NULL"}
+    others = [
+        f"ALTER COLUMN {path} {words[change.kind].format(sql_type(change.type))}"
+        for path, change in zip(paths, alterations, strict=True)
+        if change.kind != "add"
+    ]
+    added = [f"{path} {sql_type(change.type)}" for path, change in zip(paths, alterations, strict=True) if change.kind == "add"]
+    return others + ([f"ADD COLUMNS ({', '.join(added)})"] if added else [])
