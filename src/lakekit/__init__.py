@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lakekit._version import __version__
 
 if TYPE_CHECKING:
-    from lakekit import errors, identity, rules, sources, spark
+    from lakekit import errors, evolution, identity, rules, sources, spark
     from lakekit.batch import Batch
     from lakekit.bookmark import Bookmark
     from lakekit.bronze.backfill import backfill
@@ -53,6 +53,7 @@ _HOMES = {
     "connect": "lake",
     "create_table": "tables",
     "errors": "",
+    "evolution": "",
     "from_frame": "incremental.read",
     "golden": "identity.golden",
     "history": "incremental.read",
@@ -99,6 +100,7 @@ __all__ = [
     "connect",
     "create_table",
     "errors",
+    "evolution",
     "from_frame",
     "golden",
     "history",

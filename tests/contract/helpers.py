@@ -38,7 +38,7 @@ def local(location: str) -> Path:
 def made_elsewhere(lake: Any, name: str, rows: pa.Table, *, identifiers: tuple[str, ...] = ()) -> None:
     """Have another tool make a table, with these rows and Iceberg identifier fields."""
     catalog(lake).create_namespace_if_not_exists(name.rpartition(".")[0])
-    required = pa.schema([field.with_nullable(field.name not in identifiers) for field in rows.schema])
+    required = pa.schema([field.with_nullable(field.nullable and field.name not in identifiers) for field in rows.schema])
     table = catalog(lake).create_table(name, required)
     if identifiers:
         with table.update_schema() as update:

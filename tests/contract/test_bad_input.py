@@ -68,8 +68,10 @@ MISTAKES: dict[str, tuple[type[LakekitError], Callable[[Any], object]]] = {
     "an unknown tag": (ConfigError, lambda lake: lk.read(lake, "bronze.things", as_of="friday")),
     "the truth of a batch": (QueryError, lambda lake: bool(new(lake))),
     "a pickled batch": (ConfigError, lambda lake: pickle.dumps(new(lake))),
-    "a value of another type": (SchemaError, lambda lake: lk.append(frame(lake, "b", {"id": SECRET}), into="bronze.things")),
-    "a column that differs in case only": (SchemaError, lambda lake: lk.append(frame(lake, "b", {"ID": 1}), into="bronze.things")),
+    "a value of another type": (
+        SchemaError,
+        lambda lake: lk.append(frame(lake, "b", {"id": SECRET}), into="bronze.things", on_change="fail"),
+    ),
 }
 
 

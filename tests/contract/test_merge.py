@@ -218,7 +218,7 @@ def test_a_table_made_by_hand_gets_lakekits_own_columns_under_fail_too(lake: Any
 def test_a_column_of_another_type_is_refused_before_anything_is_written(lake: Any) -> None:
     put(lake, "a", person(1, "Ada", 1))
     with pytest.raises(SchemaError, match=r"silver\.people\.at"):
-        put(lake, "b", {"id": 2, "name": "Bo", "at": "noon"})
+        put(lake, "b", {"id": 2, "name": "Bo", "at": "noon"}, on_change={"conflict": "fail"})
     assert stored(lake, TABLE, "id") == [(1,)]
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+import attrs
 from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.schema import Schema
 from pyiceberg.types import IcebergType, ListType, MapType, NestedField, StructType
 
 from lakekit.engines.plan import Snapshot, TableState
-from lakekit.engines.types import storable_schema
+from lakekit.engines.types import storable, storable_schema
 from lakekit.names import Identifier
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyiceberg.schema import Schema
     from pyiceberg.table.metadata import TableMetadata
 
 OWN_BRANCH: Final = "lakekit_"
@@ -57,16 +58,18 @@ def _identifiers(schema: Schema) -> tuple[str, ...]:
     return columns if len(columns) == len(named) else ()
 
 
-def _required(path: tuple[str, ...], kind: IcebergType) -> Iterator[tuple[str, ...]]:
-    """The paths of what can't be NULL inside of a type; the keys of a map never can."""
-    inner: list[tuple[str, NestedField]] = []
+def _inside(kind: IcebergType) -> list[tuple[str, NestedField]]:
+    """The fields in a type, by name; the keys of a map are none of them."""
     if isinstance(kind, StructType):
-        inner = [(field.name, field) for field in kind.fields]
-    elif isinstance(kind, ListType):
-        inner = [("element", kind.element_field)]
-    elif isinstance(kind, MapType):
-        inner = [("value", kind.value_field)]
-    for name, field in inner:
+        return [(field.name, field) for field in kind.fields]
+    if isinstance(kind, ListType):
+        return [("element", kind.element_field)]
+    return [("value", kind.value_field)] if isinstance(kind, MapType) else []
+
+
+def _required(path: tuple[str, ...], kind: IcebergType) -> Iterator[tuple[str, ...]]:
+    """The paths of what can't be NULL inside of a type."""
+    for name, field in _inside(kind):
         if field.required:
             yield (*path, name)
         yield from _required((*path, name), field.field_type)
@@ -75,3 +78,52 @@ def _required(path: tuple[str, ...], kind: IcebergType) -> Iterator[tuple[str, .
 def arrow_schema(schema: Schema) -> pa.Schema:
     """An Iceberg schema in Arrow's types."""
     return storable_schema(schema_to_pyarrow(schema, include_field_ids=False))
+
+
+@attrs.frozen
+class SchemaField:
+    """A column, or a field inside of one, as one version of a schema has it.
+
+    Attributes:
+        name: Its path in that version, as people read it.
+        own: Its own name.
+        parent: The number of the field that it is in. None: it is a column.
+        nested: Whether others are in it.
+    """
+
+    name: str
+    own: str
+    type: pa.DataType
+    required: bool
+    parent: int | None
+    nested: bool
+
+
+@attrs.frozen
+class SchemaVersion:
+    """One schema that a table has had: number to field, and the snapshots that were made with it."""
+
+    id: int
+    fields: dict[int, SchemaField]
+    snapshots: frozenset[int]
+
+
+def schema_versions(state: TableState) -> list[SchemaVersion]:
+    """The schemas that a table has had, oldest first."""
+    metadata: TableMetadata = state.native.metadata
+    return [
+        SchemaVersion(
+            schema.schema_id,
+            dict(_numbered((), None, schema.as_struct())),
+            frozenset(found.snapshot_id for found in metadata.snapshots if found.schema_id == schema.schema_id),
+        )
+        for schema in metadata.schemas
+    ]
+
+
+def _numbered(path: tuple[str, ...], parent: int | None, kind: IcebergType) -> Iterator[tuple[int, SchemaField]]:
+    for name, field in _inside(kind):
+        arrow = schema_to_pyarrow(Schema(field), include_field_ids=False).field(0).type
+        own = (*path, name)
+        yield field.field_id, SchemaField(".".join(own), name, storable(arrow), field.required, parent, not field.field_type.is_primitive)
+        yield from _numbered(own, field.field_id, field.field_type)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from lakekit import columns as system
 from lakekit.engines.plan import Alteration, TableState
 from lakekit.engines.protocol import Engine
 from lakekit.errors import CommitConflictError
@@ -61,7 +62,7 @@ def fit(engine: Engine, state: TableState, incoming: pa.Schema, *, on_change: Po
     """Make the table fit, in one schema commit. Where somebody else changes it meanwhile, what is left to do is looked at again.
 
     Returns:
-        The table afterwards, and the names of the columns added to it.
+        The table afterwards, and the names of the source's columns and fields added to it.
 
     Raises:
         SchemaError: The policy says so; the text holds the statements that mend it.
@@ -78,5 +79,5 @@ def fit(engine: Engine, state: TableState, incoming: pa.Schema, *, on_change: Po
         except CommitConflictError:
             state = engine.load(state.name)
             continue
-        return changed, tuple(change.name for change in changes if change.kind == "additive")
+        return changed, tuple(change.name for change in changes if change.kind == "additive" and not system.is_system(change.column))
     raise CommitConflictError(state.label, "its schema never stood still", hint="run it again.")

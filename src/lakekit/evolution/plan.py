@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
@@ -25,6 +26,8 @@ _WHY: Final[dict[Action, str]] = {
     "reject": "rows with such values go to the rejects",
     "keep": "the table stays as it is",
 }
+_PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+"""Names that need no quotes, as far as they are no words of the dialect's; then the statement says so by itself."""
 _TRINO: Final = {"STRING": "VARCHAR", "FLOAT": "REAL", "BINARY": "VARBINARY", "INT": "INTEGER", "TIME": "TIME(6)"}
 
 
@@ -76,8 +79,8 @@ class SchemaPlan:
         >>> found = diff(pa.schema([("id", pa.int32())]), pa.schema([("id", pa.int64()), ("device_type", pa.string())]))
         >>> for statement in make("bronze.orders", found, "fail").statements():
         ...     print(statement)
-        ALTER TABLE bronze.orders ALTER COLUMN `id` TYPE BIGINT;
-        ALTER TABLE bronze.orders ADD COLUMN `device_type` STRING;
+        ALTER TABLE bronze.orders ALTER COLUMN id TYPE BIGINT;
+        ALTER TABLE bronze.orders ADD COLUMN device_type STRING;
         """
         return [
             f"ALTER TABLE {self.table} {words};"
@@ -172,7 +175,10 @@ def _alteration(change: Change, dialect: Dialect) -> str | None:
 
 
 def _path(path: Path, dialect: Dialect) -> str:
-    return ".".join(f'"{name.replace(chr(34), chr(34) * 2)}"' if dialect == "trino" else ident(name) for name in path)
+    return ".".join(
+        name if _PLAIN.fullmatch(name) else f'"{name.replace(chr(34), chr(34) * 2)}"' if dialect == "trino" else ident(name)
+        for name in path
+    )
 
 
 def _words(kind: pa.DataType, dialect: Dialect) -> str:

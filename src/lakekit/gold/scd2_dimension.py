@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 NewColumn = Literal["adopt", "version_all", "refuse", "rebuild"]
 
-_CARRIED = (system.SOURCE, system.SOURCE_TIMESTAMP, system.INGESTION_TIMESTAMP)
+_CARRIED = (system.SOURCE, system.SOURCE_TIMESTAMP, system.INGESTION_TIMESTAMP, system.RESCUED_DATA)
 
 
 def event_columns(batch: Batch, state: TableState | None, *, leave_out: str | None = None) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ import attrs
 
 from lakekit import columns as system
 from lakekit.batch import Rejects
+from lakekit.bookmark import BOOKMARK, Stored
 from lakekit.engines import sql
 from lakekit.engines.plan import TableState
 from lakekit.engines.types import arrow_type, dotted_parts, ident, sql_type
@@ -178,7 +179,8 @@ def ensure(
 
 def _adopt(lake: Lake, state: TableState, properties: Mapping[str, str]) -> None:
     """Note the contract on a table that was made by create_table() or by another tool."""
-    lake.engine.set_properties(state, properties, expect={contract.FORMAT: None})
+    # A bookmark that says that nothing was consumed: without any, the rows that are there would look like lakekit's own.
+    lake.engine.set_properties(state, {BOOKMARK: Stored().to_json(), **properties}, expect={contract.FORMAT: None})
 
 
 def require_fields(schema: pa.Schema, wanted: Sequence[str], *, place: str) -> None:

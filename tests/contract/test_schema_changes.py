@@ -1,0 +1,207 @@
+"""What becomes of rows whose columns differ from the table's: nothing is lost, whatever the policy."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+import lakekit as lk
+from lakekit import evolution
+from lakekit.errors import CommitConflictError, ConfigError, SchemaError
+from tests.contract.helpers import foreign, frame, made_elsewhere, stored
+
+TABLE = "silver.orders"
+AT = datetime(2026, 3, 1, 8, 15, 0, 250000, tzinfo=UTC)
+
+
+def append(lake: Any, run: str, rows: pa.Table | list[dict[str, Any]], **options: Any) -> lk.Commit:
+    return lk.append(lk.from_frame(lake, rows, run_id=run), into=TABLE, **options)
+
+
+def rescued(lake: Any, table: str = TABLE) -> list[Any]:
+    """What was rescued, in the order of the rows' first column."""
+    name = lk.read(lake, table).business_columns[0]
+    return [text and json.loads(text) for _, text in sorted(stored(lake, table, name, "_rescued_data"), key=lambda row: str(row[0]))]
+
+
+def typed(kind: pa.DataType, *values: Any) -> pa.Table:
+    return pa.table({"id": range(len(values)), "value": pa.array(values, kind)})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kept", "left"),
+    [
+        (pa.int32(), typed(pa.string(), "7", "-3", "007", "7.0", "seven", None), [7, -3, None, None, None, None], ["007", "7.0", "seven"]),
+        (pa.int32(), typed(pa.int64(), 1, None), [1, None], []),
+        (pa.int64(), typed(pa.float64(), 2.0, 2.5), [2, None], [{"$double": "2.5"}]),
+        (pa.int64(), typed(pa.decimal128(12, 2), Decimal("2.00"), Decimal("2.50")), [2, None], [{"$decimal": "2.50"}]),
+        (
+            pa.decimal128(6, 2),
+            typed(pa.string(), "1.5", "1.555", "12345.00", "1e3"),
+            [Decimal("1.50"), None, None, None],
+            ["1.555", "12345.00", "1e3"],
+        ),
+        (
+            pa.decimal128(6, 2),
+            typed(pa.decimal128(9, 3), Decimal("1.500"), Decimal("1.555")),
+            [Decimal("1.50"), None],
+            [{"$decimal": "1.555"}],
+        ),
+        (pa.float64(), typed(pa.string(), "0.25", "x"), [0.25, None], ["x"]),
+        (pa.string(), typed(pa.int64(), 12), ["12"], []),
+        (pa.string(), typed(pa.bool_(), True), ["true"], []),
+        (pa.string(), typed(pa.timestamp("us", tz="UTC"), AT), [None], [{"$timestamp": "2026-03-01 08:15:00.25+00"}]),
+        (pa.bool_(), typed(pa.date32(), date(2026, 3, 1)), [None], [{"$date": "2026-03-01"}]),
+        (pa.date32(), typed(pa.binary(), b"\x00\xff"), [None], [{"$binary": "AP8="}]),
+    ],
+    ids=str,
+)
+def test_a_value_that_fits_is_kept_and_another_rescued(
+    lake: Any, old: pa.DataType, new: pa.Table, kept: list[Any], left: list[Any]
+) -> None:
+    append(lake, "old", pa.table({"id": pa.array([-1]), "value": pa.array([None], old)}))
+    commit = append(lake, "new", new)
+    assert (commit.inserted, commit.rejected) == (len(new), 0)
+    found = sorted(stored(lake, TABLE, "id", "value"))[1:]
+    assert [value for _, value in found] == kept
+    assert sorted(map(str, (one["value"] for one in rescued(lake) if one) if left else [])) == sorted(map(str, left))
+
+
+def test_a_conflict_stops_no_other_column(lake: Any) -> None:
+    append(lake, "old", [{"id": 1, "total": 5}])
+    commit = append(lake, "new", [{"id": 2, "total": "five", "device_type": "phone"}])
+    assert commit.columns_added == ("device_type",)
+    assert sorted(stored(lake, TABLE, "id", "total", "device_type")) == [(1, 5, None), (2, None, "phone")]
+    assert rescued(lake) == [None, {"total": "five"}]
+
+
+def test_fields_inside_of_structs_lists_and_maps_come(lake: Any) -> None:
+    old = pa.struct([("city", pa.string())])
+    new = pa.struct([("city", pa.string()), ("zip", pa.string())])
+
+    def table(kind: pa.DataType, value: dict[str, Any]) -> pa.Table:
+        kinds = {"one": kind, "many": pa.list_(kind), "by_name": pa.map_(pa.string(), kind)}
+        rows = {"one": [value], "many": [[value]], "by_name": [[("home", value)]]}
+        return pa.table({name: pa.array(rows[name], kinds[name]) for name in kinds})
+
+    append(lake, "old", table(old, {"city": "Bonn"}))
+    append(lake, "new", table(new, {"city": "Kiel", "zip": "24103"}))
+    append(lake, "old again", table(old, {"city": "Trier"}))
+    found = sorted(stored(lake, TABLE, "one", "many", "by_name"), key=str)
+    assert [one["zip"] for one, _, _ in found] == [None, "24103", None]
+    assert [many[0]["zip"] for _, many, _ in found] == [None, "24103", None]
+    assert [dict(by_name)["home"]["zip"] for _, _, by_name in found] == [None, "24103", None]
+
+
+def test_a_conflict_inside_of_a_struct_is_rescued_by_its_path(lake: Any) -> None:
+    append(lake, "old", [{"id": 1, "address": {"city": "Bonn", "zip": 53111}}])
+    append(lake, "new", [{"id": 2, "address": {"city": "London", "zip": "N1"}}])
+    assert sorted(stored(lake, TABLE, "id", "address")) == [(1, {"city": "Bonn", "zip": 53111}), (2, {"city": "London", "zip": None})]
+    assert rescued(lake) == [None, {"address.zip": "N1"}]
+
+
+def test_a_list_whose_elements_conflict_is_rescued_whole(lake: Any) -> None:
+    append(lake, "old", [{"id": 1, "sizes": [1, 2]}])
+    append(lake, "new", [{"id": 2, "sizes": ["s", "m"]}])
+    assert sorted(stored(lake, TABLE, "id", "sizes"), key=str) == [(1, [1, 2]), (2, None)]
+    assert rescued(lake) == [None, {"sizes": ["s", "m"]}]
+
+
+def test_a_name_that_differs_in_case_only_is_the_same_column(lake: Any) -> None:
+    append(lake, "old", [{"id": 1, "Total": 5}])
+    assert append(lake, "new", [{"ID": 2, "total": 6}]).columns_added == ()
+    assert sorted(stored(lake, TABLE, "id", "Total")) == [(1, 5), (2, 6)]
+
+
+def test_new_columns_can_be_rescued_or_rejected_one_by_one(lake: Any) -> None:
+    append(lake, "old", [{"id": 1}])
+    policy = {"additive": "rescue", "device_type": "evolve", "secret": "reject"}
+    rows = [{"id": 2, "device_type": "phone", "note": "n", "secret": None}, {"id": 3, "device_type": None, "note": None, "secret": "s"}]
+    commit = append(lake, "new", rows, on_change=policy)
+    assert (commit.read, commit.inserted, commit.rejected) == (2, 1, 1)
+    assert sorted(stored(lake, TABLE, "id", "device_type")) == [(1, None), (2, "phone")]
+    assert rescued(lake) == [None, {"note": "n"}]
+    [(rule, reason, row)] = stored(lake, f"{TABLE}__rejects", "_rule", "_reason", "_row")
+    assert (rule, reason, json.loads(row)["secret"]) == ("schema:secret", "does_not_fit", "s")
+
+
+def test_fail_says_all_statements_and_writes_nothing(lake: Any) -> None:
+    append(lake, "old", [{"id": 1, "n": 1}])
+    before = foreign(lake, TABLE).metadata_location
+    with pytest.raises(SchemaError) as caught:
+        append(lake, "new", [{"id": 2, "n": 1, "device_type": "phone", "place": {"city": "Bonn"}}], on_change="fail")
+    assert "ALTER TABLE silver.orders ADD COLUMN device_type STRING;" in str(caught.value)
+    assert "ALTER TABLE silver.orders ADD COLUMN place STRUCT<`city`: STRING>;" in str(caught.value)
+    assert foreign(lake, TABLE).metadata_location == before
+    with pytest.raises(SchemaError, match="expected BIGINT, got STRING"):
+        append(lake, "new", [{"id": 2, "n": "one"}], on_change={"conflict": "fail"})
+
+
+def test_the_statements_do_by_hand_what_the_plan_does(lake: Any) -> None:
+    """The manual flow: the job fails, an engineer applies what it says, the job goes through."""
+    append(lake, "old", [{"id": 1}])
+    lk.append(frame(lake, "new", {"id": 2, "device_type": "phone"}), into="bronze.orders")
+    plan = evolution.plan(lake, "bronze.orders", into=TABLE, policy="fail")
+    rows = [{"id": 2, "device_type": "phone"}]
+    with pytest.raises(SchemaError):
+        append(lake, "new", rows, on_change="fail")
+    assert evolution.apply(lake, evolution.SchemaPlan.from_json(plan.to_json())) == ("device_type",)
+    append(lake, "new", rows, on_change="fail")
+    assert sorted(stored(lake, TABLE, "id", "device_type")) == [(1, None), (2, "phone")]
+    with pytest.raises(CommitConflictError, match="not the one that the plan was made for"):
+        evolution.apply(lake, plan)
+
+
+def test_a_required_column_may_be_null_once_the_source_says_so(lake: Any) -> None:
+    required = pa.schema([pa.field("id", pa.int64(), nullable=False), pa.field("name", pa.string(), nullable=False)])
+    made_elsewhere(lake, TABLE, pa.table({"id": [1], "name": ["Ada"]}, schema=required))
+    append(lake, "new", [{"id": 2, "name": None}])
+    assert sorted(stored(lake, TABLE, "id", "name")) == [(1, "Ada"), (2, None)]
+
+
+def test_a_merge_rescues_too_and_forgets_it_once_the_value_fits(lake: Any) -> None:
+    def merge(run: str, **row: Any) -> lk.Commit:
+        return lk.merge(frame(lake, run, row), key="id", into=TABLE)
+
+    merge("a", id=1, total=5)
+    merge("b", id=1, total="five")
+    assert (stored(lake, TABLE, "total"), rescued(lake)) == ([(None,)], [{"total": "five"}])
+    merge("c", id=1, total=6)
+    assert (stored(lake, TABLE, "total"), rescued(lake)) == ([(6,)], [None])
+
+
+def test_a_merge_without_a_key_column_is_refused(lake: Any) -> None:
+    lk.merge(frame(lake, "a", {"id": 1, "total": 5}), key="id", into=TABLE)
+    with pytest.raises(SchemaError):
+        lk.merge(frame(lake, "b", {"total": 5}), key="id", into=TABLE)
+
+
+def test_scd2_takes_new_columns_and_rescues_conflicts(lake: Any) -> None:
+    def merge(run: str, **row: Any) -> lk.Commit:
+        return lk.merge_scd2(frame(lake, run, {"id": 1, **row}), key="id", effective_at="at", into="gold.dim")
+
+    merge("a", at=AT, size=1)
+    merge("b", at=AT.replace(day=2), size="large")
+    assert sorted(stored(lake, "gold.dim", "size", "is_current"), key=str) == [(1, False), (None, True)]
+    assert [one for one in rescued(lake, "gold.dim") if one] == [{"size": "large"}]
+
+
+@pytest.mark.parametrize("policy", ["everything", {"conflict": "evolve"}, {"additive": "perhaps"}])
+def test_an_unknown_policy_is_refused(lake: Any, policy: Any) -> None:
+    with pytest.raises(ConfigError):
+        append(lake, "a", [{"id": 1}], on_change=policy)
+
+
+def test_history_tells_renames_from_drops(lake: Any) -> None:
+    append(lake, "a", [{"id": 1, "n": 1, "old": "x"}])
+    with foreign(lake, TABLE).update_schema() as update:
+        update.rename_column("old", "new")
+    with foreign(lake, TABLE).update_schema(allow_incompatible_changes=True) as update:
+        update.delete_column("n")
+    words = [change for version in evolution.history(lake, TABLE)[1:] for change in version.changes]
+    assert words == ["rename old to new", "drop n"]
