@@ -91,7 +91,7 @@ def diff(current: pa.Schema, incoming: pa.Schema, *, keys: Collection[str] = ())
     Args:
         current: The table's columns; ``nullable=False`` for those that can't be NULL.
         incoming: The source's.
-        keys: The columns that tell the table's rows apart: no row can do without.
+        keys: The columns that tell the table's rows apart: no row can do without, so they are not relaxed.
 
     >>> import pyarrow as pa
     >>> table = pa.schema([("id", pa.int32()), ("total", pa.string())])
@@ -104,11 +104,10 @@ def diff(current: pa.Schema, incoming: pa.Schema, *, keys: Collection[str] = ())
     """
     names: dict[str, str] = {}
     changes = list(_fields((), list(current), list(incoming), names))
-    gone = {change.name for change in changes if change.kind == "missing"} & {*keys}
     changes = [
-        attrs.evolve(change, note=KEY) if change.name in gone else change
+        attrs.evolve(change, note=KEY) if change.kind == "missing" and change.name in keys else change
         for change in changes
-        if change.name not in gone or change.kind == "missing"
+        if change.kind != "relaxing" or change.name not in keys
     ]
     return Difference((*changes, *_renames(changes)), names)
 

@@ -50,7 +50,7 @@ def planned(state: TableState, incoming: pa.Schema, policy: Policy, *, keys: Col
     Raises:
         ConfigError: An unknown policy.
     """
-    return make(state.label, diff(exact(state), incoming, keys=keys), policy, schema_id=state.schema_id, place=place)
+    return make(state.label, diff(exact(state), incoming, keys={*keys, *state.identifiers}), policy, schema_id=state.schema_id, place=place)
 
 
 def alteration(change: Change) -> Alteration:
