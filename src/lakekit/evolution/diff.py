@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
@@ -131,17 +132,20 @@ def _fields(
                 names[new.name] = field.name
         yield from _relaxed(own, field, nullable=new.nullable)
         yield from _types(own, field.type, new.type)
-    used = {field.name for field in given.values()}
-    for field in incoming:
-        if field.name not in used:
-            yield from _added((*path, field.name), field, there)
-    if _reordered([field.name for field in current], given, incoming):
+    if len(given) < len(incoming):
+        used = {field.name for field in given.values()}
+        for field in incoming:
+            if field.name not in used:
+                yield from _added((*path, field.name), field, there)
+    if _reordered(current, given, incoming):
         yield Change("reordered", path or ("*",), note="columns go by name: their order says nothing")
 
 
 def _by_name(there: Collection[str], incoming: Sequence[pa.Field[Any]]) -> dict[str, pa.Field[Any]]:
     """The incoming field for each that is there: of its very name, else the only one that differs in case."""
     exact = {field.name: field for field in incoming if field.name in there}
+    if len(exact) == len(incoming):
+        return exact
     folded: dict[str, list[str]] = {}
     for name in there:
         folded.setdefault(name.casefold(), []).append(name)
@@ -165,10 +169,10 @@ def _relaxed(path: Path, field: pa.Field[Any], *, nullable: bool) -> Iterator[Ch
         yield Change("relaxing", path, storable(field.type), storable(field.type), note="may be NULL")
 
 
-def _reordered(names: Sequence[str], given: dict[str, pa.Field[Any]], incoming: Sequence[pa.Field[Any]]) -> bool:
+def _reordered(current: Sequence[pa.Field[Any]], given: dict[str, pa.Field[Any]], incoming: Sequence[pa.Field[Any]]) -> bool:
     places = {field.name: index for index, field in enumerate(incoming)}
-    found = [places[given[name].name] for name in names if name in given]
-    return found != sorted(found)
+    found = [places[given[field.name].name] for field in current if field.name in given]
+    return any(after < before for before, after in itertools.pairwise(found))
 
 
 def _types(path: Path, old: pa.DataType, new: pa.DataType) -> Iterator[Change]:
