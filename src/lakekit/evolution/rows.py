@@ -30,10 +30,14 @@ class Fitted:
 
     Attributes:
         items: Target column to its value; lakekit's own columns as they come.
+        schema: The columns that these make.
+        names: Incoming column to the target's, where they differ in case only.
         unfit: The column whose value has its row rejected, NULL where none has. None: nothing is to be rejected.
     """
 
     items: Mapping[str, str]
+    schema: pa.Schema
+    names: Mapping[str, str] = attrs.field(factory=dict)
     unfit: str | None = None
 
 
@@ -45,11 +49,15 @@ def fitted(incoming: pa.Schema, held: pa.Schema, plan: SchemaPlan) -> Fitted:
         held: The table's, after the plan.
         plan: What is done about the differences.
     """
+    import pyarrow as pa
+
     maker = _Maker(plan)
     items: dict[str, str] = {}
+    fields: list[pa.Field[Any]] = []
     for field in incoming:
         if system.is_system(field.name):
             items[field.name] = ident(field.name)
+            fields.append(field)
             continue
         name = plan.names.get(field.name, field.name)
         path, value = (name,), ident(field.name)
@@ -57,9 +65,12 @@ def fitted(incoming: pa.Schema, held: pa.Schema, plan: SchemaPlan) -> Fitted:
             maker.leave_out(path, value, field.type)
         else:
             items[name] = maker.value(path, value, field.type, held.field(name).type)
+            fields.append(pa.field(name, held.field(name).type))
     given = ident(system.RESCUED_DATA) if system.RESCUED_DATA in incoming.names else None
     rescued = maker.rescued(given)
-    return Fitted(items if rescued is None else {**items, system.RESCUED_DATA: rescued}, maker.unfit())
+    if rescued is not None and system.RESCUED_DATA not in items:
+        fields.append(pa.field(system.RESCUED_DATA, pa.string()))
+    return Fitted(items if rescued is None else {**items, system.RESCUED_DATA: rescued}, pa.schema(fields), plan.names, maker.unfit())
 
 
 def split(node: Node, incoming: pa.Schema, fitted: Fitted) -> tuple[Node, tuple[Node, Node] | None]:

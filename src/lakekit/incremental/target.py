@@ -108,11 +108,15 @@ def fitted_to(state: TableState, incoming: pa.Schema, policy: Policy, *, keys: C
 
 def _without_old_rescues(state: TableState, incoming: pa.Schema, fitted: fitting.Fitted | None) -> fitting.Fitted | None:
     """Rows that say all of a table's columns leave nothing of what was rescued from older ones; others may leave what they don't speak of."""
+    import pyarrow as pa
+
     given = fitted.items if fitted else {name: ident(name) for name in incoming.names}
     business = {name for name in state.schema.names if not system.is_system(name)}
     if system.RESCUED_DATA in given or not business <= given.keys():
         return fitted
-    return fitting.Fitted({**given, system.RESCUED_DATA: "CAST(NULL AS STRING)"}, fitted.unfit if fitted else None)
+    schema = (fitted.schema if fitted else incoming).append(pa.field(system.RESCUED_DATA, pa.string()))
+    items = {**given, system.RESCUED_DATA: "CAST(NULL AS STRING)"}
+    return attrs.evolve(fitted, items=items, schema=schema) if fitted else fitting.Fitted(items, schema)
 
 
 def refuse_new_table(into: Identifier, schema: pa.Schema, policy: Policy, *, place: str) -> None:
