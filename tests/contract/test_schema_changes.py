@@ -126,8 +126,9 @@ def test_new_columns_can_be_rescued_or_rejected_one_by_one(lake: Any) -> None:
     assert (commit.read, commit.inserted, commit.rejected) == (2, 1, 1)
     assert sorted(stored(lake, TABLE, "id", "device_type")) == [(1, None), (2, "phone")]
     assert rescued(lake) == [None, {"note": "n"}]
-    [(rule, reason, row)] = stored(lake, f"{TABLE}__rejects", "_rule", "_reason", "_row")
-    assert (rule, reason, json.loads(row)["secret"]) == ("schema:secret", "does_not_fit", "s")
+    [(rule, reason, message, row)] = stored(lake, f"{TABLE}__rejects", "_rule", "_reason", "_message", "_row")
+    assert (rule, reason, json.loads(row)["secret"]) == ("schema", "does_not_fit", "s")
+    assert message == "secret does not fit the table's column, or has none there"
 
 
 def test_fail_says_all_statements_and_writes_nothing(lake: Any) -> None:

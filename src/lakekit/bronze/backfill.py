@@ -27,7 +27,7 @@ def backfill(
     *,
     into: TableName,
     columns: Columns,
-    on_change: str = "evolve",
+    on_change: Policy = "evolve",
     now: datetime | None = None,
     dry_run: bool = False,
 ) -> Commit:

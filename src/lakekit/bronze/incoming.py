@@ -113,11 +113,10 @@ class Incoming:
             self._file.seek(0)
             yield from pa.ipc.open_stream(self._file)
 
-    def figures(self, label: str, *, inserted: int) -> Commit:
-        """What came."""
-        return Commit(
-            table=label, read=self.rows, inserted=inserted, rejected=self.rejected, unchanged=self.rows - self.rejected - inserted
-        )
+    def figures(self, label: str, *, inserted: int, unfit: int = 0) -> Commit:
+        """What came; of the good rows, those that the table doesn't take are rejected too."""
+        rejected = self.rejected + unfit
+        return Commit(table=label, read=self.rows, inserted=inserted, rejected=rejected, unchanged=self.rows - rejected - inserted)
 
 
 def _as(field: pa.Field, given: pa.Schema) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 import attrs
 import pyarrow as pa
@@ -13,6 +12,7 @@ import pyarrow as pa
 from lakekit import columns as system
 from lakekit.batch import Rejects
 from lakekit.bookmark import Bookmark, Position, Span, Stored
+from lakekit.bronze.arriving import arriving, fresh, overlap_of
 from lakekit.bronze.incoming import Incoming, opened
 from lakekit.clock import instant_of
 from lakekit.commit import Commit, together
@@ -23,7 +23,6 @@ from lakekit.engines.sql import literal
 from lakekit.engines.types import arrow_type, ident
 from lakekit.errors import ConfigError
 from lakekit.incremental import cas, rejects, target
-from lakekit.incremental.equal import same
 from lakekit.names import Identifier, TableName
 from lakekit.sources.protocol import Overlap, Source, Target
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from lakekit.engines.plan import Frame
     from lakekit.engines.protocol import Session
     from lakekit.evolution.policy import Policy
+    from lakekit.evolution.rows import Fitted
     from lakekit.lake import Lake
 
 _FILLED = (system.INGESTION_TIMESTAMP, system.WRITE_ID, system.SOURCE, system.OPERATION, system.SOURCE_TIMESTAMP)
@@ -135,11 +135,14 @@ def take(lake: Lake, source: Source, *, into: TableName, options: Options, now: 
     start = stored.positions.get(source.upstream)
     there = Target(state.schema if state else None, lambda: _ingested(lake, state), in_portions=options.in_portions)
     with opened(lake, source, start.values if start else None, target=there) as increment, Incoming(increment) as incoming:
-        schema = _bronze_schema(incoming.schema)
+        fitted = target.fitted_to(state, incoming.schema, options.on_change, place=place) if state else None
+        schema = _bronze_schema(fitted.schema if fitted else incoming.schema)
         if options.dry_run:
-            return attrs.evolve(_count(lake, identifier, state, incoming), lag=increment.lag), increment.behind
+            return attrs.evolve(_count(lake, identifier, state, incoming, fitted), lag=increment.lag), increment.behind
+        if state is None:
+            target.refuse_new_table(identifier, schema, options.on_change, place=place)
         state, added = target.ensure(lake, identifier, schema, layer="bronze", on_change=options.on_change, place=place)
-        done = _append(lake, identifier, state, source.upstream, incoming, stored, instant, options.max_reject_fraction)
+        done = _append(lake, identifier, state, source.upstream, incoming, fitted, stored, instant, options.max_reject_fraction)
         increment.acknowledge()
     return attrs.evolve(done, columns_added=added, lag=increment.lag), increment.behind
 
@@ -150,6 +153,7 @@ def _append(
     state: TableState,
     upstream: str,
     incoming: Incoming,
+    fitted: Fitted | None,
     stored: Stored,
     instant: datetime,
     limit: float | None,
@@ -161,18 +165,21 @@ def _append(
     with lake.engine.session() as session:
         began = time.perf_counter()
         # Once a bookmark was set back, anything that comes may be there.
-        known = incoming.overlap
+        known = overlap_of(incoming, fitted)
         overlap = known if known and known.filling else Overlap(None, None) if stored.epoch else known
-        rows = _fresh(session, state, incoming, incoming.schema, overlap)
-        prepared = session.append(state, _stamped(rows, incoming.schema, write_id, instant))
+        arrived = arriving(session, state, incoming, fitted)
+        rows = fresh(session, state, arrived, overlap)
+        prepared = session.append(state, _stamped(rows, arrived.schema, write_id, instant))
         seconds = {"read": time.perf_counter() - began}
         landed = False
         try:
             details = incoming.details() or {}
-            figures = incoming.figures(state.label, inserted=prepared.rows)
-            if incoming.rejected:
-                rejects.refuse_too_many(incoming.rejected, incoming.rows, limit, into=into)
-                rejects.write(lake, session, into, _gathered(session, into, upstream, incoming, instant), reading)
+            bad = [incoming.bad_rows()] if incoming.rejected else []
+            gathered = [_gathered(session, into, upstream, one, instant) for one in (*bad, *arrived.bad)]
+            figures = incoming.figures(state.label, inserted=prepared.rows, unfit=rejects.total(session, gathered[len(bad) :]))
+            rejects.refuse_too_many(figures.rejected, figures.read, limit, into=into)
+            for one in gathered:
+                rejects.write(lake, session, into, one, reading)
             if prepared.rows == 0 and start is not None and details == start.values:
                 cas.heal(lake.engine, state)
                 return attrs.evolve(figures, seconds=seconds)
@@ -186,9 +193,8 @@ def _append(
                 prepared.discard()
 
 
-def _gathered(session: Session, into: Identifier, upstream: str, incoming: Incoming, instant: datetime) -> Frame:
-    """The bad rows, as rows of the rejects table."""
-    rows = incoming.bad_rows()
+def _gathered(session: Session, into: Identifier, upstream: str, rows: Node, instant: datetime) -> Frame:
+    """Bad rows, as rows of the rejects table."""
     stamp = f"CAST({literal(instant.isoformat())} AS TIMESTAMP) AS {system.INGESTION_TIMESTAMP}"
     return rejects.gather(session, into, Rejects(Query(f"SELECT *, {stamp} FROM rows", {"rows": rows}), rows, upstream))
 
@@ -226,53 +232,6 @@ def _provided(schema: pa.Schema) -> set[str]:
     return {name for name in schema.names if name in allowed}
 
 
-def _fresh(session: Session, state: TableState, incoming: Incoming, columns: pa.Schema, overlap: Overlap | None) -> Node:
-    """The increment without the rows that stand in the table already."""
-    schema = pa.schema([field if field.name not in state.schema.names else state.schema.field(field.name) for field in columns])
-    rows = incoming.good(schema)
-    if overlap is None or state.head is None:
-        return rows
-    if overlap.filling:
-        return _to_fill(session, state, session.stage(rows), overlap)
-    return Query(
-        f"SELECT b.* FROM rows b LEFT ANTI JOIN existing e ON {_same(schema, 'e')}", {"rows": rows, "existing": _existing(state, overlap)}
-    )
-
-
-def _same(schema: Iterable[pa.Field[Any]], there: str) -> str:
-    return " AND ".join(same(f"b.{ident(field.name)}", f"{there}.{ident(field.name)}", field.type) for field in schema)
-
-
-def _to_fill(session: Session, state: TableState, rows: Frame, overlap: Overlap) -> Node:
-    """The rows that equal one in the table but for the columns that are being filled."""
-    first = ident(overlap.key[0])
-    ends = session.one(Query(f"SELECT min({first}) AS least, max({first}) AS greatest FROM rows", {"rows": rows}))
-    # A portion is a range of keys, and so are the files that a first load wrote: the others need not be read.
-    bounds = {overlap.key[0]: (ends["least"], ends["greatest"])} if isinstance(ends["least"], int | str | date) else {}
-    there = Scan(state, state.head, bounds=bounds)
-    # When a source says it read a row, or that it changed, is no part of the row.
-    own = [field for field in rows.schema if not system.is_system(field.name)]
-    others = _same([field for field in own if field.name not in overlap.filling], "e")
-    added = set(overlap.filling).issubset(rows.schema.names)  # in a dry run the table may lack them: then every row is one to fill
-    known = f" LEFT ANTI JOIN existing f ON {_same(own, 'f')}" if added else ""
-    return Query(f"SELECT b.* FROM rows b LEFT SEMI JOIN existing e ON {others}{known}", {"rows": rows, "existing": there})
-
-
-def _existing(state: TableState, overlap: Overlap) -> Node:
-    if overlap.column is None or overlap.low is None:
-        return Scan(state, state.head)
-    # Files that hold only older cursors need not be read, unless rows without a cursor are looked for too.
-    scan = Scan(state, state.head, bounds={} if overlap.nulls else {overlap.column: (overlap.low, None)})
-    kind = state.schema.field(overlap.column).type
-    low = literal(overlap.low.isoformat() if isinstance(overlap.low, datetime) else overlap.low)
-    words = {True: "TIMESTAMP" if getattr(kind, "tz", None) else "TIMESTAMP_NTZ", False: "DATE" if pa.types.is_date(kind) else None}[
-        pa.types.is_timestamp(kind)
-    ]
-    bound = f"CAST({low} AS {words})" if words else low
-    nulls = f" OR {ident(overlap.column)} IS NULL" if overlap.nulls else ""
-    return Query(f"SELECT * FROM existing WHERE {ident(overlap.column)} >= {bound}{nulls}", {"existing": scan})
-
-
 def _stamped(rows: Node, schema: pa.Schema, write_id: int, instant: datetime) -> Node:
     """The rows with the system columns that the source does not give."""
     values = {
@@ -292,13 +251,14 @@ def _stamped(rows: Node, schema: pa.Schema, write_id: int, instant: datetime) ->
     return Query(f"SELECT *, {columns} FROM rows", {"rows": rows})
 
 
-def _count(lake: Lake, into: Identifier, state: TableState | None, incoming: Incoming) -> Commit:
+def _count(lake: Lake, into: Identifier, state: TableState | None, incoming: Incoming, fitted: Fitted | None) -> Commit:
     """What the run would do."""
     label = ".".join(into)
     if state is None:
         incoming.drain()
         return incoming.figures(label, inserted=incoming.rows - incoming.rejected)
-    known = pa.schema([field for field in incoming.schema if field.name in state.schema.names])
     with lake.engine.session() as session:
-        fresh = _fresh(session, state, incoming, known, incoming.overlap)
-        return incoming.figures(label, inserted=count(session, fresh))
+        arrived = arriving(session, state, incoming, fitted)
+        known = pa.schema([field for field in arrived.schema if field.name in state.schema.names])
+        new = fresh(session, state, attrs.evolve(arrived, schema=known), overlap_of(incoming, fitted))
+        return incoming.figures(label, inserted=count(session, new), unfit=sum(count(session, bad) for bad in arrived.bad))

@@ -17,6 +17,7 @@ from lakekit.evolution.plan import SchemaPlan, Step
 if TYPE_CHECKING:
     import pyarrow as pa
 
+RULE: Final = "schema"
 REASON: Final = "does_not_fit"
 LEAVING: Final = ("rescue", "reject")
 """Actions by which values leave their column."""
@@ -82,7 +83,7 @@ def split(node: Node, incoming: pa.Schema, fitted: Fitted) -> tuple[Node, tuple[
     good = Query(f"SELECT {items} FROM shared WHERE _unfit IS NULL", {"shared": shared})
     names = ", ".join(ident(field.name) for field in incoming)
     bad = Query(
-        f"SELECT {names}, concat('schema:', _unfit) AS _rule, '{REASON}' AS _reason FROM shared WHERE _unfit IS NOT NULL",
+        f"SELECT {names}, '{RULE}' AS _rule, '{REASON}' AS _reason, _unfit AS {system.ABOUT} FROM shared WHERE _unfit IS NOT NULL",
         {"shared": shared},
     )
     return good, (bad, shared)

@@ -9,6 +9,7 @@ from lakekit.engines.sql import literal
 WORDS: Final = {
     "ambiguous": "may mean more than one thing",
     "check_failed": "does not hold",
+    "does_not_fit": "does not fit the table's column, or has none there",
     "empty": "is empty",
     "has_extension": "has an extension",
     "nested_too_deeply": "the message is nested too deeply",
