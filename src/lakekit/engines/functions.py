@@ -154,6 +154,12 @@ def _refit(value: exp.Expr, old: exp.Expr, new: exp.Expr, depth: int = 0) -> exp
         item = f"x{depth}"
         inner = _refit(exp.column(item), old.expressions[0], new.expressions[0], depth + 1)
         return _fill(f"TRANSFORM({{v}}, {item} -> {{i}})", "spark", v=value, i=inner)
+    if old.is_type("map") and new.is_type("map"):
+        key, item = f"k{depth}", f"x{depth}"
+        keys = _refit(exp.column(key), old.expressions[0], new.expressions[0], depth + 1)
+        values = _refit(exp.column(item), old.expressions[1], new.expressions[1], depth + 1)
+        entries = f"TRANSFORM_KEYS(TRANSFORM_VALUES({{v}}, ({key}, {item}) -> {{i}}), ({key}, {item}) -> {{k}})"
+        return _fill(entries, "spark", v=value, i=values, k=keys)
     if old.is_type("struct") and new.is_type("struct"):
         known = {field.name: field.args["kind"] for field in old.expressions}
         parts = [
