@@ -206,3 +206,47 @@ def test_history_tells_renames_from_drops(lake: Any) -> None:
         update.delete_column("n")
     words = [change for version in evolution.history(lake, TABLE)[1:] for change in version.changes]
     assert words == ["rename old to new", "drop n"]
+
+
+def test_a_new_column_is_brought_down_the_layers_and_filled(lake: Any) -> None:
+    rows = [{"order_id": number, "user_id": number % 2} for number in range(4)]
+    lk.merge(frame(lake, "old", *rows), key="order_id", into="silver.orders")
+    lk.merge(frame(lake, "old", *({"key": row["order_id"], "user_id": row["user_id"]} for row in rows)), key="key", into="gold.facts")
+    news = [{**row, "device": "Phone" if row["order_id"] else None} for row in rows]
+    lk.append(frame(lake, "new", *news), into="bronze.orders")
+    plan = evolution.plan(lake, "bronze.orders", into="silver.orders")
+    path = ["bronze.orders", "silver.orders", ("gold.facts", {"key": "order_id", "kind": "upper(device)"})]
+    counted = evolution.propagate(lake, plan, path=path[:2], dry_run=True)
+    assert [(commit.updated, commit.committed) for commit in counted] == [(3, False)]
+    done = evolution.propagate(lake, plan, path=path)
+    assert [(commit.columns_added, commit.updated) for commit in done] == [(("device",), 3), (("kind",), 3)]
+    assert sorted(stored(lake, "silver.orders", "order_id", "device"), key=str) == [(0, None), (1, "Phone"), (2, "Phone"), (3, "Phone")]
+    assert sorted(stored(lake, "gold.facts", "key", "kind", "user_id"), key=str) == [
+        (0, None, 0),
+        (1, "PHONE", 1),
+        (2, "PHONE", 0),
+        (3, "PHONE", 1),
+    ]
+    assert [commit.updated for commit in evolution.propagate(lake, plan, path=path)] == [0, 0], "a second time changes nothing"
+
+
+def test_filled_rows_flow_on_to_whoever_reads_changes(lake: Any) -> None:
+    lk.merge(frame(lake, "old", {"id": 1, "at": AT}, {"id": 2, "at": AT}), key="id", into="silver.users")
+    lk.merge_scd2(lk.read_new(lake, "silver.users", into="gold.dim"), key="id", effective_at="at")
+    lk.append(frame(lake, "new", {"id": 1, "at": AT, "city": "Bonn"}), into="bronze.users")
+    plan = evolution.plan(lake, "bronze.users", into="silver.users")
+    silver, gold = evolution.propagate(lake, plan, path=["bronze.users", "silver.users", "gold.dim"])
+    assert (silver.updated, gold.committed) == (1, False)
+    assert lk.read_new(lake, "silver.users", into="gold.dim").count() == 1
+    lk.merge_scd2(lk.read_new(lake, "silver.users", into="gold.dim"), key="id", effective_at="at")
+    assert sorted(stored(lake, "gold.dim", "id", "city", "is_current"), key=str) == [(1, "Bonn", True), (2, None, True)]
+
+
+def test_a_path_needs_two_tables_and_keys(lake: Any) -> None:
+    lk.append(frame(lake, "a", {"id": 1}), into="silver.orders")
+    lk.append(frame(lake, "a", {"id": 1, "device": "phone"}), into="bronze.orders")
+    plan = evolution.plan(lake, "bronze.orders", into="silver.orders")
+    with pytest.raises(ConfigError, match="from the upper one down"):
+        evolution.propagate(lake, plan, path=["silver.orders"])
+    with pytest.raises(ConfigError, match="no key"):
+        evolution.propagate(lake, plan, path=["bronze.orders", "silver.orders"])

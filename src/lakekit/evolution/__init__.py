@@ -1,10 +1,11 @@
 """How schemas change: what differs (`diff`), what is done about it (`plan`), by hand (`apply`), and how a table came to be (`history`)."""
 
 from lakekit.evolution.detect import apply, drift, plan
-from lakekit.evolution.diff import CHANGING, Change, Difference, diff
-from lakekit.evolution.history import Version, history
-from lakekit.evolution.plan import SchemaPlan, Step, grown, make
+from lakekit.evolution.differences import CHANGING, Change, Difference, diff
 from lakekit.evolution.policy import Policy
+from lakekit.evolution.propagation import propagate
+from lakekit.evolution.schema_plan import SchemaPlan, Step, grown, make
+from lakekit.evolution.versions import Version, history
 
 __all__ = [
     "CHANGING",
@@ -21,4 +22,5 @@ __all__ = [
     "history",
     "make",
     "plan",
+    "propagate",
 ]

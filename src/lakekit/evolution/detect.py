@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from lakekit.engines.plan import TableState
 from lakekit.errors import CommitConflictError, ConfigError
-from lakekit.evolution.diff import Difference
+from lakekit.evolution.differences import Difference
 from lakekit.evolution.fit import alteration, planned
-from lakekit.evolution.plan import SchemaPlan, make
 from lakekit.evolution.policy import Policy
+from lakekit.evolution.schema_plan import SchemaPlan, make
 from lakekit.incremental import cas, contract
 from lakekit.names import TableName, text
 from lakekit.sources.protocol import Source, Target

@@ -8,9 +8,9 @@ from lakekit import columns as system
 from lakekit.engines.plan import Alteration, TableState
 from lakekit.engines.protocol import Engine
 from lakekit.errors import CommitConflictError
-from lakekit.evolution.diff import Change, Path, diff
-from lakekit.evolution.plan import SchemaPlan, make
+from lakekit.evolution.differences import Change, Path, diff
 from lakekit.evolution.policy import Policy
+from lakekit.evolution.schema_plan import SchemaPlan, make
 
 if TYPE_CHECKING:
     from collections.abc import Collection

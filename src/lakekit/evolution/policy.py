@@ -7,7 +7,7 @@ from typing import Final, Literal, cast, get_args
 
 from lakekit import columns as system
 from lakekit.errors import ConfigError
-from lakekit.evolution.diff import KEY, Change, Class
+from lakekit.evolution.differences import KEY, Change, Class
 
 Choice = Literal["evolve", "fail", "rescue", "reject"]
 Policy = Choice | Mapping[str, str]
@@ -43,7 +43,7 @@ def require_policy(policy: Policy, *, place: str) -> None:
 def action(change: Change, policy: Policy) -> Action:
     """What is done about a change. The nearest word counts: for its path, its column, its class, else the default.
 
-    >>> from lakekit.evolution.diff import Change
+    >>> from lakekit.evolution.differences import Change
     >>> new = Change("additive", ("device_type",))
     >>> action(new, "evolve"), action(new, "fail"), action(new, {"additive": "rescue"}), action(new, {"device_type": "reject"})
     ('evolve', 'fail', 'rescue', 'reject')

@@ -11,8 +11,8 @@ from lakekit import columns as system
 from lakekit.engines.plan import Node, Query
 from lakekit.engines.sql import literal
 from lakekit.engines.types import ident, sql_type, storable
-from lakekit.evolution.diff import Path
-from lakekit.evolution.plan import SchemaPlan, Step
+from lakekit.evolution.differences import Path
+from lakekit.evolution.schema_plan import SchemaPlan, Step
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,8 +16,8 @@ from lakekit.engines.types import arrow_type, dotted_parts, ident, sql_type
 from lakekit.errors import ConfigError, SchemaError
 from lakekit.evolution import rows as fitting
 from lakekit.evolution.fit import exact, fit, planned
-from lakekit.evolution.plan import grown
 from lakekit.evolution.policy import require_policy
+from lakekit.evolution.schema_plan import grown
 from lakekit.incremental import contract
 from lakekit.names import Identifier, TableName, text
 

@@ -12,7 +12,7 @@ import attrs
 
 from lakekit.engines.types import arrow_type, ident, sql_type
 from lakekit.errors import ConfigError, SchemaError
-from lakekit.evolution.diff import Change, Difference, Path
+from lakekit.evolution.differences import Change, Difference, Path
 from lakekit.evolution.policy import Action, Policy, action, require_policy
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class SchemaPlan:
         """The statements that do by hand what the plan does to the schema, and what a ``fail`` waits for.
 
         >>> import pyarrow as pa
-        >>> from lakekit.evolution.diff import diff
+        >>> from lakekit.evolution.differences import diff
         >>> found = diff(pa.schema([("id", pa.int32())]), pa.schema([("id", pa.int64()), ("device_type", pa.string())]))
         >>> for statement in make("bronze.orders", found, "fail").statements():
         ...     print(statement)

@@ -1,0 +1,183 @@
+"""propagate: new columns brought down the layers, table by table, and filled in the rows that are there already."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, cast
+
+import attrs
+
+from lakekit import columns as system
+from lakekit.bookmark import Bookmark
+from lakekit.commit import Commit
+from lakekit.engines import sql
+from lakekit.engines.plan import Alteration, Node, Query, Scan, TableState
+from lakekit.engines.protocol import count
+from lakekit.engines.types import ident
+from lakekit.errors import ConfigError, SchemaError
+from lakekit.evolution.differences import Change
+from lakekit.evolution.fit import alteration
+from lakekit.evolution.schema_plan import SchemaPlan
+from lakekit.incremental import cas, contract
+from lakekit.incremental.order import nth, order_columns
+from lakekit.names import Identifier, TableName
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lakekit.engines.protocol import Session
+    from lakekit.lake import Lake
+
+log = logging.getLogger(__name__)
+
+Hop = TableName | tuple[TableName, Mapping[str, str]]
+
+
+def propagate(lake: Lake, plan: SchemaPlan, *, path: Sequence[Hop], backfill: bool = True, dry_run: bool = False) -> list[Commit]:
+    """Bring the columns that a plan adds to a table down to the tables made of it, and fill them in where they are NULL.
+
+    Each table is made to follow before it is filled, and filled before the next one: no reader sees a column that the layer above lacks. Rows
+    are filled by the table's key from the layer above, only where they are NULL and it has a value, in one commit a table: run it again after
+    a crash, and what was filled stays so. Filled rows are stamped, and so flow on to whoever reads changes (`read_new`).
+
+    Args:
+        lake: Where the tables are.
+        plan: Which columns are new, as planned for one of these tables.
+        path: The tables from the upper one down: ``["bronze.orders", "silver.orders", "gold.fact_orders"]``. The first gets the columns too, where it
+            lacks them. Where a column or the key is another one than above, with expressions over the table above:
+            ``("gold.fact_orders", {"device": "upper(device_type)", "order_key": "order_id"})``; columns that are not named stay behind then.
+        backfill: Whether rows that are there are filled.
+        dry_run: Count, and change nothing.
+
+    Returns:
+        A Commit for each table but the first: the columns added, and ``updated``, the rows filled. A dimension of `merge_scd2` is left to its next
+        run, which takes the filled rows and the column as ``new_column=`` says.
+
+    Raises:
+        TableNotFoundError: A table is missing.
+        ConfigError: A table has no key to be filled by, or there is but one table.
+        SchemaError: A column has another type there already.
+
+    >>> import lakekit as lk, tempfile
+    >>> lake = lk.connect(tempfile.mkdtemp())
+    >>> for name in ("bronze.orders", "silver.orders"):
+    ...     _ = lk.merge(lk.from_frame(lake, [{"id": 1}], run_id="a"), key="id", into=name)
+    >>> _ = lk.merge(lk.from_frame(lake, [{"id": 1, "device_type": "phone"}], run_id="b"), key="id", into="bronze.orders")
+    >>> plan = lk.evolution.plan(lake, "bronze.orders", into="silver.orders")
+    >>> [commit.updated for commit in lk.evolution.propagate(lake, plan, path=["bronze.orders", "silver.orders"])]
+    [1]
+    """
+    if len(path) < 2:
+        raise ConfigError("evolution.propagate(path=)", "expected the tables from the upper one down", got=f"{len(path)} of them")
+    hops = [_hop(lake, hop) for hop in path]
+    carried = [change for change in plan.added if len(change.path) == 1]
+    if not dry_run:
+        _ensure(lake, hops[0][0], carried)
+    names = [change.column for change in carried]
+    commits: list[Commit] = []
+    for (upper, _), (lower, given) in itertools.pairwise(hops):
+        words = given if given is not None else {name: ident(name) for name in names}
+        commits.append(_bring(lake, upper, lower, words, backfill=backfill, dry_run=dry_run))
+        key = contract.key(lake.engine.load(lower))
+        names = [name for name in words if name not in key]
+    return commits
+
+
+def _hop(lake: Lake, hop: Hop) -> tuple[Identifier, Mapping[str, str] | None]:
+    place = "evolution.propagate(path=)"
+    if isinstance(hop, tuple) and len(hop) == 2 and not isinstance(hop[1], str):
+        return lake.identifier(hop[0], place=place), hop[1]
+    return lake.identifier(cast("TableName", hop), place=place), None
+
+
+def _ensure(lake: Lake, table: Identifier, carried: Sequence[Change]) -> None:
+    """The first table with the columns, which may not have come there yet."""
+    state = lake.engine.load(table)
+    missing = [alteration(change) for change in carried if change.column not in state.schema.names]
+    if missing:
+        lake.engine.alter(state, missing)
+
+
+def _bring(lake: Lake, upper: Identifier, lower: Identifier, given: Mapping[str, str], *, backfill: bool, dry_run: bool) -> Commit:
+    """One table after the one above it."""
+    source, state = lake.engine.load(upper), lake.engine.load(lower)
+    place = f"evolution.propagate(): {state.label}"
+    names = source.schema.names
+    words = {name: sql.expression(expression, names, place=place) for name, expression in given.items()}
+    if contract.scd2(state) is not None:
+        log.info("%s: its next merge_scd2 takes the column", state.label)
+        return Commit(table=state.label)
+    key = contract.key(state) or state.identifiers
+    new = [name for name in words if name not in key]
+    with lake.engine.session() as session:
+        made = session.schema(Query(f"SELECT {_items(words, new)} FROM upper", {"upper": Scan(source, source.head)}))
+        added = _added(state, made, place=place)
+        if added and not dry_run:
+            state = lake.engine.alter(state, [Alteration("add", (field.name,), field.type) for field in added])
+        figures = Commit(table=state.label, columns_added=tuple(field.name for field in added))
+        if not backfill:
+            return figures
+        if not key:
+            raise ConfigError(place, "has no key to be filled by", hint="write it with merge(), or give backfill=False.")
+        values = _values(session, source, {**{name: ident(name) for name in key}, **words}, key, place=place)
+
+        def planned(state: TableState, write_id: int) -> cas.Planned:
+            rows = session.stage(_filled(session, state, values, key, new, write_id))
+            size = count(session, rows)
+            found = attrs.evolve(figures, read=size, updated=size)
+            return cas.Planned(found, (lambda: session.merge(state, rows, on=key)) if size else None)
+
+        return cas.write(lake.engine, lower, state, Bookmark(), planned, dry_run=dry_run)
+
+
+def _items(words: Mapping[str, str], names: Sequence[str]) -> str:
+    return ", ".join(f"{words[name]} AS {ident(name)}" for name in names)
+
+
+def _added(state: TableState, made: pa.Schema, *, place: str) -> list[pa.Field]:
+    """The columns that the table lacks."""
+    for field in made:
+        if field.name in state.schema.names and state.schema.field(field.name).type != field.type:
+            raise SchemaError(
+                f"{place}, column {field.name!r}",
+                f"expected {state.schema.field(field.name).type}",
+                got=str(field.type),
+                hint="give an expression that casts it.",
+            )
+    return [field for field in made if field.name not in state.schema.names]
+
+
+def _values(session: Session, source: TableState, words: Mapping[str, str], key: Sequence[str], *, place: str) -> Node:
+    """What the table above says now for each key: of several rows of one key, the last one's."""
+    if missing := [name for name in key if words[name] == ident(name) and name not in source.schema.names]:
+        raise ConfigError(
+            place, f"{source.label} lacks columns of the key", got=", ".join(map(repr, missing)), hint="say in path= what they are there."
+        )
+    made = ", ".join(f"{expression} AS {ident(f'_new_{name}')}" for name, expression in words.items())
+    rows = Query(f"SELECT *, {made} FROM upper", {"upper": Scan(source, source.head)})
+    own = [f"_new_{name}" for name in key]
+    schema = session.schema(rows)
+    order = order_columns(source.schema.names, None, place=place)
+    once = f"SELECT * FROM (SELECT *, {nth(schema, own, order)} AS _nth FROM rows) WHERE _nth = 1"
+    alive = "" if system.OPERATION not in source.schema.names else f" AND {ident(system.OPERATION)} <> '{system.DELETE}'"
+    picked = ", ".join(ident(f"_new_{name}") for name in words)
+    return session.stage(Query(f"SELECT {picked} FROM ({once}) WHERE true{alive}", {"rows": rows}))
+
+
+def _filled(session: Session, state: TableState, values: Node, key: Sequence[str], new: Sequence[str], write_id: int) -> Query:
+    """The rows that are NULL in a new column for which there is a value now."""
+    own = {name: f"coalesce(d.{ident(name)}, v.{ident(f'_new_{name}')})" for name in new} | {system.WRITE_ID: f"CAST({write_id} AS BIGINT)"}
+    columns = [f"{own.get(name, f'd.{ident(name)}')} AS {ident(name)}" for name in state.schema.names]
+    columns += [f"d.{name}" for name in session.places]
+    same = " AND ".join(f"d.{ident(name)} <=> v.{ident(f'_new_{name}')}" for name in key)
+    there = {
+        name: f"d.{ident(name)} IS NULL AND " if name in state.schema.names else "" for name in new
+    }  # in a dry run, it may not be there
+    wanted = " OR ".join(f"({empty}v.{ident(f'_new_{name}')} IS NOT NULL)" for name, empty in there.items())
+    return Query(
+        f"SELECT {', '.join(columns)}, 'update' AS _change FROM stored d JOIN found v ON {same} WHERE {wanted}",
+        {"stored": Scan(state, state.head, places=True), "found": values},
+        ordered=True,
+    )
