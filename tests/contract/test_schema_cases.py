@@ -14,6 +14,8 @@ import lakekit as lk
 from lakekit import evolution
 from lakekit.engines.types import widens
 from lakekit.errors import SchemaError
+from lakekit.evolution.differences import CHANGING
+from lakekit.evolution.schema_plan import grown, make
 from tests.contract.cases import ABOUT, Case, iceberg_type, load, parametrize, require_known
 from tests.contract.helpers import frame, stored
 
@@ -60,10 +62,10 @@ def planned(lake: Any, case: Case) -> None:
     expected = case.expected
     require_known(expected, {"changes", "class", "schema", "error", "path", "report", "write", "case_sensitive"}, place="expected")
     if "changes" in expected:
-        assert [(change.kind, change.name) for change in found.of(*evolution.CHANGING)] == [
+        assert [(change.kind, change.name) for change in found.of(*CHANGING)] == [
             (OPERATIONS[change["op"]], change["path"]) for change in expected["changes"]
         ]
-        for change, said in zip(found.of(*evolution.CHANGING), expected["changes"], strict=True):
+        for change, said in zip(found.of(*CHANGING), expected["changes"], strict=True):
             require_change(change, said)
     if "class" in expected:
         assert CLASSES[expected["class"]] in {change.kind for change in found.changes}
@@ -72,11 +74,11 @@ def planned(lake: Any, case: Case) -> None:
     if "report" in expected:
         assert [change.name for change in found.of("missing")] == expected["report"]
     if "schema" in expected:
-        assert evolution.grown(current, found.of(*evolution.CHANGING)).equals(columns(expected["schema"]))
+        assert grown(current, found.of(*CHANGING)).equals(columns(expected["schema"]))
     if "error" in expected:
         assert expected["error"] in ERRORS
         with pytest.raises(SchemaError):
-            evolution.make(TABLE, found, "fail").require_allowed(place="test")
+            make(TABLE, found, "fail").require_allowed(place="test")
 
 
 def require_change(change: evolution.Change, said: Mapping[str, Any]) -> None:

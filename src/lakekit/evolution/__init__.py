@@ -1,14 +1,35 @@
-"""How schemas change: what differs (`diff`), what is done about it (`plan`), by hand (`apply`), and how a table came to be (`history`)."""
+"""How schemas change: what differs (`diff`), what is done about it (`plan`), by hand (`apply`), further down (`propagate`), and how it came (`history`)."""
 
-from lakekit.evolution.detect import apply, drift, plan
-from lakekit.evolution.differences import CHANGING, Change, Difference, diff
-from lakekit.evolution.policy import Policy
-from lakekit.evolution.propagation import propagate
-from lakekit.evolution.schema_plan import SchemaPlan, Step, grown, make
-from lakekit.evolution.versions import Version, history
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lakekit.evolution.detect import apply, drift, plan
+    from lakekit.evolution.differences import Change, Difference, diff
+    from lakekit.evolution.policy import Policy
+    from lakekit.evolution.propagation import propagate
+    from lakekit.evolution.schema_plan import SchemaPlan, Step
+    from lakekit.evolution.versions import Version, history
+
+# Loaded when asked for: writers use some of these modules, and some of these modules write.
+_HOMES = {
+    "Change": "differences",
+    "Difference": "differences",
+    "Policy": "policy",
+    "SchemaPlan": "schema_plan",
+    "Step": "schema_plan",
+    "Version": "versions",
+    "apply": "detect",
+    "diff": "differences",
+    "drift": "detect",
+    "history": "versions",
+    "plan": "detect",
+    "propagate": "propagation",
+}
 
 __all__ = [
-    "CHANGING",
     "Change",
     "Difference",
     "Policy",
@@ -18,9 +39,20 @@ __all__ = [
     "apply",
     "diff",
     "drift",
-    "grown",
     "history",
-    "make",
     "plan",
     "propagate",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        msg = f"module 'lakekit.evolution' has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(importlib.import_module(f"lakekit.evolution.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
