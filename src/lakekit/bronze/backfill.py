@@ -18,6 +18,7 @@ from lakekit.sources.protocol import Details, Increment, KeyRead, Overlap, Sourc
 
 if TYPE_CHECKING:
     from lakekit.engines.spark.tables import SparkEngine
+    from lakekit.evolution.policy import Policy
     from lakekit.lake import Lake
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from lakekit import columns as system
+from lakekit.engines.json_forms import printable
 from lakekit.engines.plan import Node, Query
 from lakekit.engines.sql import literal
 from lakekit.engines.types import ident, sql_type, storable
@@ -206,4 +207,4 @@ def told(value: str, kind: pa.DataType) -> str:
         return f"named_struct('$date', CAST({value} AS STRING))"
     if pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind):
         return f"named_struct('$binary', base64({value}))"
-    return value
+    return printable(value, kind)

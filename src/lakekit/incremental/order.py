@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from lakekit import columns as system
+from lakekit.engines import json_forms
 from lakekit.engines.functions import family
 from lakekit.engines.types import dotted, ident, sql_type
 from lakekit.errors import ConfigError
-from lakekit.incremental import rejects
 from lakekit.incremental.target import require_columns
 from lakekit.names import Columns
 from lakekit.names import columns as as_columns
@@ -56,7 +56,7 @@ def _text(value: str, kind: pa.DataType) -> str:
     if pa.types.is_floating(kind):
         return f"lk_double({value})"
     if pa.types.is_nested(kind):
-        return f"lk_to_json(named_struct('v', {rejects.printable(value, kind, floating='lk_double({})')}))"
+        return f"lk_to_json(named_struct('v', {json_forms.printable(value, kind, floating='lk_double({})')}))"
     try:
         words = sql_type(kind)
         family(words)

@@ -11,12 +11,13 @@ import pyarrow as pa
 from lakekit import columns as system
 from lakekit.bookmark import Bookmark, Position, Span, Stored
 from lakekit.commit import Commit
+from lakekit.engines import json_forms
 from lakekit.engines.plan import Frame, Node, Query, Scan, TableState
 from lakekit.engines.protocol import count
 from lakekit.engines.sql import literal
 from lakekit.engines.types import ident, sql_type
 from lakekit.errors import ConfigError
-from lakekit.incremental import cas, changes, contract, rejects
+from lakekit.incremental import cas, changes, contract
 from lakekit.incremental.rejects import OPEN, close
 from lakekit.lake import Lake
 from lakekit.names import TableName, companion
@@ -157,11 +158,11 @@ def _append_mended(lake: Lake, session: Session, state: TableState, rejected: Ta
 def _fitting(state: TableState, rows: Node) -> Query:
     """Mended rows in the table's columns; a row with a value that doesn't fit its column is left out, and stays open."""
     fields = [field for field in state.schema if field.name not in {system.WRITE_ID, system.INGESTION_TIMESTAMP}]
-    kind = "STRUCT<" + ", ".join(f"{ident(field.name)}: {sql_type(rejects.printed(field.type))}" for field in fields) + ">"
+    kind = "STRUCT<" + ", ".join(f"{ident(field.name)}: {sql_type(json_forms.printed(field.type))}" for field in fields) + ">"
     read = Query(
         f"SELECT _reject_id, _row, `{system.INGESTION_TIMESTAMP}`, lk_from_json(_row, {literal(kind)}) AS j FROM rows", {"rows": rows}
     )
-    values = {field.name: rejects.parsed(f"j.{ident(field.name)}", field.type) for field in fields}
+    values = {field.name: json_forms.parsed(f"j.{ident(field.name)}", field.type) for field in fields}
     fits = " AND ".join(f"({value} IS NOT NULL OR lk_json_text(_row, {literal(name)}) IS NULL)" for name, value in values.items())
     columns = ", ".join(f"{value} AS {ident(name)}" for name, value in values.items())
     return Query(f"SELECT _reject_id, {columns}, `{system.INGESTION_TIMESTAMP}` FROM read WHERE {fits}", {"read": read})
