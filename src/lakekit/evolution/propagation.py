@@ -66,8 +66,9 @@ def propagate(lake: Lake, plan: SchemaPlan, *, path: Sequence[Hop], backfill: bo
     ...     _ = lk.merge(lk.from_frame(lake, [{"id": 1}], run_id="a"), key="id", into=name)
     >>> _ = lk.merge(lk.from_frame(lake, [{"id": 1, "device_type": "phone"}], run_id="b"), key="id", into="bronze.orders")
     >>> plan = lk.evolution.plan(lake, "bronze.orders", into="silver.orders")
-    >>> [commit.updated for commit in lk.evolution.propagate(lake, plan, path=["bronze.orders", "silver.orders"])]
-    [1]
+    >>> (commit,) = lk.evolution.propagate(lake, plan, path=["bronze.orders", "silver.orders"])
+    >>> commit.columns_added, commit.updated
+    (('device_type',), 1)
     """
     if len(path) < 2:
         raise ConfigError("evolution.propagate(path=)", "expected the tables from the upper one down", got=f"{len(path)} of them")
