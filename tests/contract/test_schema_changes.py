@@ -250,3 +250,55 @@ def test_a_path_needs_two_tables_and_keys(lake: Any) -> None:
         evolution.propagate(lake, plan, path=["silver.orders"])
     with pytest.raises(ConfigError, match="no key"):
         evolution.propagate(lake, plan, path=["bronze.orders", "silver.orders"])
+
+
+def test_rescued_values_come_back_once_their_column_can_hold_them(lake: Any) -> None:
+    def merge(run: str, *rows: dict[str, Any]) -> lk.Commit:
+        return lk.merge(frame(lake, run, *rows), key="id", into=TABLE)
+
+    row = {"id": 1, "size": 1, "at": True, "home": {"zip": 1}, "tags": [1]}
+    merge("a", row)
+    merge("b", {"id": 2, "size": "large", "at": AT, "home": {"zip": "N1"}, "tags": ["x", "y"]})
+    merge("c", {**row, "id": 3, "size": "7 kg"})
+    lk.read_new(lake, TABLE, into="gold.things").pipe(lambda batch: lk.merge(batch, key="id"))
+    assert evolution.unrescue(lake, TABLE).committed is False
+    with foreign(lake, TABLE).update_schema(
+        allow_incompatible_changes=True
+    ) as update:  # what an engineer does: other columns in their place
+        for name in ("size", "at", "tags"):
+            update.delete_column(name)
+        update.delete_column(("home", "zip"))
+    with foreign(lake, TABLE).update_schema() as update:
+        update.union_by_name(
+            pa.schema(
+                [
+                    ("size", pa.string()),
+                    ("at", pa.timestamp("us", tz="UTC")),
+                    ("tags", pa.list_(pa.string())),
+                    ("home", pa.struct([("zip", pa.string())])),
+                ]
+            )
+        )
+    assert evolution.unrescue(lake, TABLE, dry_run=True).updated == 2
+    assert evolution.unrescue(lake, TABLE).updated == 2
+    found = sorted(stored(lake, TABLE, "id", "size", "at", "home", "tags"))
+    assert found[1:] == [(2, "large", AT, {"zip": "N1"}, ["x", "y"]), (3, "7 kg", None, {"zip": None}, None)]
+    assert rescued(lake) == [None, None, None]
+    assert evolution.unrescue(lake, TABLE).updated == 0
+    assert lk.read_new(lake, TABLE, into="gold.things").count() == 2
+
+
+def test_what_does_not_fit_yet_stays_rescued(lake: Any) -> None:
+    append(lake, "old", [{"id": 1, "a": 1, "b": 1}])
+    append(lake, "new", [{"id": 2, "a": "x", "b": "y"}])
+    with foreign(lake, TABLE).update_schema(allow_incompatible_changes=True) as update:
+        update.delete_column("b")
+    with foreign(lake, TABLE).update_schema() as update:
+        update.union_by_name(pa.schema([("b", pa.string())]))
+    if lake.engine.name != "embedded":
+        with pytest.raises(ConfigError, match="no key"):
+            evolution.unrescue(lake, TABLE)
+        return
+    assert evolution.unrescue(lake, TABLE).updated == 1
+    assert sorted(stored(lake, TABLE, "id", "a", "b")) == [(1, 1, None), (2, None, "y")]
+    assert rescued(lake) == [None, {"a": "x"}]

@@ -12,7 +12,7 @@
 | ``lk_in_json(struct)`` | the same for a struct in a list, inside what ``lk_to_json`` is given |
 | ``lk_from_json(text, 'STRUCT<…>')`` | a JSON object as a struct; NULL for what doesn't fit |
 | ``lk_refit(value, 'TYPE', 'TYPE')`` | a nested value of one type as another one: fields are found by name, and NULL where they weren't |
-| ``lk_json_text(text, 'name')`` | one field of a JSON object as text; NULL where it is null or absent |
+| ``lk_json_text(text, 'name', …)`` | one field of a JSON object as text, or of one inside of it; NULL where it is null or absent |
 
 The text of a value is its family's tag, its length in code points, a colon, and its characters; NULL is ``-``. Families, not types, are
 tagged: an INT key that is widened to BIGINT, or a DECIMAL that gets more digits, keeps its hash. UUIDs count as strings, because Spark reads
@@ -135,7 +135,8 @@ def expand(expression: exp.Expr, dialect: str) -> exp.Expr:
             old, new = (exp.DataType.build(words.name, dialect="databricks") for words in arguments[1:])
             return exp.cast(one_deep(arguments[0]), new) if engine == "duckdb" else _refit(one_deep(arguments[0]), old, new)
         if name == "lk_json_text":
-            path = f'$."{arguments[1].name}"' if engine == "duckdb" else f"$['{arguments[1].name}']"
+            names = [name.name for name in arguments[1:]]
+            path = "$" + "".join(f'."{name}"' if engine == "duckdb" else f"['{name}']" for name in names)
             function = "JSON_EXTRACT_STRING" if engine == "duckdb" else "GET_JSON_OBJECT"
             return exp.Anonymous(this=function, expressions=[one_deep(arguments[0]), exp.Literal.string(path)])
         return node

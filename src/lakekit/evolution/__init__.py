@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from lakekit.evolution.differences import Change, Difference, diff
     from lakekit.evolution.policy import Policy
     from lakekit.evolution.propagation import propagate
+    from lakekit.evolution.rescue import unrescue
     from lakekit.evolution.schema_plan import SchemaPlan, Step
     from lakekit.evolution.versions import Version, history
 
@@ -27,6 +28,7 @@ _HOMES = {
     "history": "versions",
     "plan": "detect",
     "propagate": "propagation",
+    "unrescue": "rescue",
 }
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "history",
     "plan",
     "propagate",
+    "unrescue",
 ]
 
 
