@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lakekit.engines.plan import Function, Node, TableState
     from lakekit.engines.protocol import Session
     from lakekit.lake import Lake
+    from lakekit.lineage import Lineage
     from lakekit.names import Identifier
 
 P = ParamSpec("P")
@@ -94,6 +95,7 @@ class Batch:
         sides: The tables that its rows were looked up in.
         groups: The whole groups that it holds: from `read_new_groups`.
         not_carried: Columns that a `select` left behind.
+        lineage: How its columns come from those of each upstream, where lakekit's own functions made them.
         untyped: Columns of a user's frame without any value: a write gives them the table's type, or leaves them out where it has none.
     """
 
@@ -107,6 +109,7 @@ class Batch:
     groups: Groups | None = None
     not_carried: tuple[str, ...] = ()
     untyped: tuple[str, ...] = ()
+    lineage: Mapping[str, Lineage] = attrs.field(factory=dict)
 
     @functools.cached_property
     def schema(self) -> pa.Schema:
@@ -176,7 +179,7 @@ class Batch:
             )
         relations = {"batch": self.columns, **{name: other.columns for name, other in side.items()}}
         text = queries.prepare(query, relations, tracked=bool(self.bookmark) and self.groups is None)
-        return self.then(text, side={name: other.node for name, other in side.items()})
+        return self.then(text, side={name: other.node for name, other in side.items()}, lineage={})
 
     def pipe(self, function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
         """Call a function of your own with the batch as its first argument."""
@@ -219,7 +222,7 @@ class Batch:
                 given = result.schema.field(name).type if name in result.schema.names else None
                 if given is None or storable(given) != arrow_type(words):
                     raise SchemaError(f"Batch.apply(returns=): column {name!r}", f"expected {words}", got=str(given or "no such column"))
-        return attrs.evolve(self, node=result)
+        return attrs.evolve(self, node=result, lineage={})
 
     def _refuse_sides(self, place: str) -> None:
         if self.sides:

@@ -230,6 +230,30 @@ def test_a_new_column_is_brought_down_the_layers_and_filled(lake: Any) -> None:
     assert [commit.updated for commit in evolution.propagate(lake, plan, path=path)] == [0, 0], "a second time changes nothing"
 
 
+def test_the_path_is_known_where_lakekits_functions_made_it(lake: Any) -> None:
+    def run() -> None:
+        silver = lk.select(lk.read_new(lake, "bronze.orders", into="silver.orders"), {"order_id": "id"}, rest="keep")
+        lk.merge(silver, key="order_id")
+        narrow = lk.select(lk.read_new(lake, "silver.orders", into="silver.narrow"), {"order_id": "order_id"})
+        lk.merge(narrow, key="order_id")
+        facts = lk.read_new(lake, "silver.orders", into="gold.facts")
+        lk.merge(lk.select(facts, {"key": "order_id", "net": "total * 2"}, rest="keep"), key="key")
+
+    lk.merge(frame(lake, "a", {"id": 1, "total": 5}, {"id": 2, "total": 6}), key="id", into="bronze.orders")
+    run()
+    plan = evolution.SchemaPlan("bronze.orders", (evolution.Step(evolution.Change("additive", ("device",), None, pa.string()), "evolve"),))
+    assert [commit.columns_added for commit in evolution.propagate(lake, plan)] == [("device",), ("device",)]
+    assert ("device" in lake.find(("gold", "facts")).schema.names, "device" in lake.find(("silver", "narrow")).schema.names) == (
+        True,
+        False,
+    )
+    lk.merge(frame(lake, "b", {"id": 1, "total": 5, "device": "phone"}), key="id", into="bronze.orders")
+    found = {commit.table: commit.updated for commit in evolution.propagate(lake, plan)}
+    assert found == {"silver.orders": 1, "gold.facts": 1}
+    run()
+    assert sorted(stored(lake, "gold.facts", "key", "net", "device"), key=str) == [(1, 10, "phone"), (2, 12, None)]
+
+
 def test_filled_rows_flow_on_to_whoever_reads_changes(lake: Any) -> None:
     lk.merge(frame(lake, "old", {"id": 1, "at": AT}, {"id": 2, "at": AT}), key="id", into="silver.users")
     lk.merge_scd2(lk.read_new(lake, "silver.users", into="gold.dim"), key="id", effective_at="at")

@@ -132,6 +132,23 @@ def literal(value: object) -> str:
     return exp.convert(value).sql(dialect=WRITTEN)
 
 
+def substituted(checked: str, columns: Mapping[str, str]) -> str:
+    """An expression (already checked) with other expressions in place of some of its columns.
+
+    >>> substituted("`a` * `b`", {"a": "`c` + 1"})
+    '(`c` + 1) * `b`'
+    """
+    tree = sqlglot.parse_one(checked, read=WRITTEN)
+
+    def one(node: exp.Expr) -> exp.Expr:
+        if not isinstance(node, exp.Column) or len(node.parts) > 1 or node.name not in columns:
+            return node
+        made = sqlglot.parse_one(columns[node.name], read=WRITTEN)
+        return exp.paren(made, copy=False) if isinstance(made, exp.Binary) and isinstance(node.parent, exp.Binary | exp.Unary) else made
+
+    return tree.transform(one).sql(dialect=WRITTEN)
+
+
 def columns_of(checked: str) -> set[str]:
     """The columns an expression (already checked) reads.
 

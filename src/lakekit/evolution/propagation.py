@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, cast
 
 import attrs
@@ -20,8 +22,9 @@ from lakekit.errors import ConfigError, SchemaError
 from lakekit.evolution.differences import Change
 from lakekit.evolution.fit import alteration
 from lakekit.evolution.schema_plan import SchemaPlan
-from lakekit.incremental import cas, contract
+from lakekit.incremental import cas, changes, contract
 from lakekit.incremental.order import nth, order_columns
+from lakekit.lineage import noted
 from lakekit.names import Identifier, TableName
 
 if TYPE_CHECKING:
@@ -32,10 +35,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_Say = Callable[[list[str]], Mapping[str, str]]
+"""Gives the columns of a table in which some of the table above it are, with their expressions."""
+_Edge = tuple[Identifier, Identifier, _Say]
 Hop = TableName | tuple[TableName, Mapping[str, str]]
 
 
-def propagate(lake: Lake, plan: SchemaPlan, *, path: Sequence[Hop], backfill: bool = True, dry_run: bool = False) -> list[Commit]:
+def propagate(
+    lake: Lake, plan: SchemaPlan, *, path: Sequence[Hop] | None = None, backfill: bool = True, dry_run: bool = False
+) -> list[Commit]:
     """Bring the columns that a plan adds to a table down to the tables made of it, and fill them in where they are NULL.
 
     Each table is made to follow before it is filled, and filled before the next one: no reader sees a column that the layer above lacks. Rows
@@ -48,6 +56,8 @@ def propagate(lake: Lake, plan: SchemaPlan, *, path: Sequence[Hop], backfill: bo
         path: The tables from the upper one down: ``["bronze.orders", "silver.orders", "gold.fact_orders"]``. The first gets the columns too, where it
             lacks them. Where a column or the key is another one than above, with expressions over the table above:
             ``("gold.fact_orders", {"device": "upper(device_type)", "order_key": "order_id"})``; columns that are not named stay behind then.
+            Default: the tables that were made of the plan's one by `read_new`, `select`, `clean` … and written by `merge`, `append`, `merge_scd2`:
+            each notes how its columns come from those above; ``select(rest="drop")`` leaves new ones behind.
         backfill: Whether rows that are there are filled.
         dry_run: Count, and change nothing.
 
@@ -70,20 +80,52 @@ def propagate(lake: Lake, plan: SchemaPlan, *, path: Sequence[Hop], backfill: bo
     >>> commit.columns_added, commit.updated
     (('device_type',), 1)
     """
+    top, steps = _given(lake, path) if path is not None else _derived(lake, plan)
+    carried = [change for change in plan.added if len(change.path) == 1]
+    if not dry_run:
+        _ensure(lake, top, carried)
+    names = {top: [change.column for change in carried]}
+    commits: list[Commit] = []
+    for upper, lower, say in steps:
+        words = say(names.get(upper, []))
+        if not words:
+            continue
+        commits.append(_bring(lake, upper, lower, words, backfill=backfill, dry_run=dry_run))
+        key = contract.key(lake.engine.load(lower))
+        names.setdefault(lower, []).extend(name for name in words if name not in key and name not in names.get(lower, []))
+    return commits
+
+
+def _given(lake: Lake, path: Sequence[Hop]) -> tuple[Identifier, list[_Edge]]:
+    """The first table of a path, and its steps."""
     if len(path) < 2:
         raise ConfigError("evolution.propagate(path=)", "expected the tables from the upper one down", got=f"{len(path)} of them")
     hops = [_hop(lake, hop) for hop in path]
-    carried = [change for change in plan.added if len(change.path) == 1]
-    if not dry_run:
-        _ensure(lake, hops[0][0], carried)
-    names = [change.column for change in carried]
-    commits: list[Commit] = []
-    for (upper, _), (lower, given) in itertools.pairwise(hops):
-        words = given if given is not None else {name: ident(name) for name in names}
-        commits.append(_bring(lake, upper, lower, words, backfill=backfill, dry_run=dry_run))
-        key = contract.key(lake.engine.load(lower))
-        names = [name for name in words if name not in key]
-    return commits
+    return hops[0][0], [(upper, lower, _said(given)) for (upper, _), (lower, given) in itertools.pairwise(hops)]
+
+
+def _said(given: Mapping[str, str] | None) -> _Say:
+    return lambda names: given if given is not None else {name: ident(name) for name in names}
+
+
+def _derived(lake: Lake, plan: SchemaPlan) -> tuple[Identifier, list[_Edge]]:
+    """The tables that lakekit's functions made of the plan's one, upper ones first, by what they noted of their columns."""
+    top = lake.identifier(plan.table, place="evolution.propagate()")
+    states = [state for name in lake.engine.tables() if (state := lake.find(name)) is not None]
+    by_upstream = {changes.upstream(state): state.name for state in states}
+    made = {
+        state.name: {by_upstream[name]: one for name, one in noted(state.properties).items() if name in by_upstream} for state in states
+    }
+    keys = {state.name: contract.key(state) for state in states}
+    graph = {name: sorted(uppers) for name, uppers in made.items()}
+    below = {top}
+    edges: list[_Edge] = []
+    for name in TopologicalSorter(graph).static_order():
+        for upper in graph.get(name, []):
+            if upper in below and name != top:
+                below.add(name)
+                edges.append((upper, name, functools.partial(made[name][upper].of, key=keys[name])))
+    return top, edges
 
 
 def _hop(lake: Lake, hop: Hop) -> tuple[Identifier, Mapping[str, str] | None]:

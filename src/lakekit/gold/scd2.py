@@ -177,6 +177,7 @@ def merge_scd2(
             return _plan(session, state, events, tombstones, spec, write_id, figures)
 
         seconds = {"read": time.perf_counter() - began}
+        state = state if dry_run else target.with_lineage(state, batch)
         return cas.write(lake.engine, into_, state, batch.bookmark, plan, dry_run=dry_run, seconds=seconds)
 
 

@@ -18,6 +18,7 @@ from lakekit.engines.types import arrow_type
 from lakekit.errors import ConfigError
 from lakekit.incremental import cas, changes, contract
 from lakekit.lake import Lake
+from lakekit.lineage import Lineage
 from lakekit.names import Identifier, TableName
 
 
@@ -98,7 +99,8 @@ def read_new(lake: Lake, table: TableName, *, into: TableName) -> Batch:
     0
     """
     reading = consume(lake, table, into, place="read_new")
-    return Batch(lake, reading.node, bookmark=reading.bookmark, into=reading.into, key=contract.key(reading.state))
+    lineage = {changes.upstream(reading.state): Lineage()}
+    return Batch(lake, reading.node, bookmark=reading.bookmark, into=reading.into, key=contract.key(reading.state), lineage=lineage)
 
 
 @attrs.frozen(eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -13,12 +14,13 @@ from lakekit.bookmark import BOOKMARK, Stored
 from lakekit.engines import sql
 from lakekit.engines.plan import TableState
 from lakekit.engines.types import arrow_type, dotted_parts, ident, sql_type
-from lakekit.errors import ConfigError, SchemaError
+from lakekit.errors import CommitConflictError, ConfigError, SchemaError
 from lakekit.evolution import rows as fitting
 from lakekit.evolution.fit import exact, fit, planned
 from lakekit.evolution.policy import require_policy
 from lakekit.evolution.schema_plan import grown
 from lakekit.incremental import contract
+from lakekit.lineage import PROPERTY, to_property
 from lakekit.names import Identifier, TableName, text
 
 if TYPE_CHECKING:
@@ -179,6 +181,16 @@ def ensure(
     if key:
         contract.require_key(state, key, place=place)
     return fit(lake.engine, state, schema, on_change=on_change, place=place)
+
+
+def with_lineage(state: TableState, batch: Batch) -> TableState:
+    """The table, after where its columns come from was noted, if that is new."""
+    words = to_property(state.properties, batch.lineage)
+    if not batch.lineage or words == state.properties.get(PROPERTY):
+        return state
+    with suppress(CommitConflictError):  # the next write notes it
+        batch.lake.engine.set_properties(state, {PROPERTY: words}, expect={PROPERTY: state.properties.get(PROPERTY)})
+    return batch.lake.engine.load(state.name)
 
 
 def _adopt(lake: Lake, state: TableState, properties: Mapping[str, str]) -> None:

@@ -97,4 +97,4 @@ def append(
             stamped = Query(f"SELECT {kept}, CAST({write_id} AS BIGINT) AS `{system.WRITE_ID}` FROM rows", {"rows": rows})
             return cas.Planned(figures, (lambda: session.append(state, stamped)) if size else None)
 
-        return cas.write(batch.lake.engine, into_, state, batch.bookmark, plan)
+        return cas.write(batch.lake.engine, into_, target.with_lineage(state, batch), batch.bookmark, plan)

@@ -151,6 +151,7 @@ def merge(
                     rejects.write(batch.lake, session, into_, late, bookmark)
             return _plan(session, state, batch, bookmark, planned, spec, write_id)
 
+        state = state if dry_run else target.with_lineage(state, batch)
         seconds = {"read": time.perf_counter() - began}
         return cas.write(batch.lake.engine, into_, state, bookmark, plan, dry_run=dry_run, seconds=seconds)
 

@@ -93,7 +93,9 @@ def select(batch: Batch, columns: Mapping[str, str], *, rest: Literal["keep", "d
     carried = key if all(name in checked or name in kept for name in key) else ()
     unknown_types = {ident(name) for name in batch.untyped}
     untyped = (*(name for name, words in checked.items() if words in unknown_types), *(name for name in kept if name in batch.untyped))
-    return batch.then(f"SELECT {', '.join(items)} FROM batch", not_carried=(*batch.not_carried, *left), key=carried, untyped=untyped)
+    lineage = {upstream: one.selected(checked, rest=rest == "keep") for upstream, one in batch.lineage.items()}
+    left_behind = (*batch.not_carried, *left)
+    return batch.then(f"SELECT {', '.join(items)} FROM batch", not_carried=left_behind, key=carried, untyped=untyped, lineage=lineage)
 
 
 def _renamed(name: str, columns: Mapping[str, str]) -> str:
@@ -144,6 +146,7 @@ def union_by_name(*batches: Batch) -> Batch:
         key=first.key if all(batch.key == first.key for batch in batches) else (),
         rejects=tuple(item for batch in batches for item in batch.rejects),
         not_carried=tuple(dict.fromkeys(name for batch in batches for name in batch.not_carried)),
+        lineage={upstream: one for batch in batches for upstream, one in batch.lineage.items()},
         untyped=tuple(name for name in types if all(name in batch.untyped for batch in batches if name in batch.columns)),
     )
 
