@@ -225,7 +225,8 @@ def _walk(value: object) -> list[Any]:
 def _placed(value: Any, places: dict[Any, str], names: re.Pattern[str]) -> Any:
     if isinstance(value, dict):
         return {
-            name: places[item] if name == "_write_id" and item is not None else _placed(item, places, names) for name, item in value.items()
+            name: places[item] if name in {"_write_id", "_run"} and item is not None else _placed(item, places, names)
+            for name, item in value.items()
         }
     if isinstance(value, list):
         return [_placed(item, places, names) for item in value]

@@ -78,7 +78,7 @@ MISTAKES: dict[str, tuple[type[LakekitError], bool, Make]] = {
     "a column of another type": (
         SchemaError,
         False,
-        lambda lake, shop: lk.ingest(lake, shop.table("people_renamed", cursor="at"), into=INTO),
+        lambda lake, shop: lk.ingest(lake, shop.table("people_renamed", cursor="at"), into=INTO, on_change="fail"),
     ),
     "a table name without a namespace": (
         ConfigError,

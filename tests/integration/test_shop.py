@@ -23,7 +23,7 @@ from tests.servers.mongo import MongoServer
 
 NOW = world.at(9, 30)
 SERVER_CLOCK = world.at(23, 59)  # whatever comes later is an instant of PostgreSQL's own clock
-RUN_COLUMNS = {"_write_id", "_reject_id", "_origin", "_since"}  # the last two name tables by their UUIDs
+RUN_COLUMNS = {"_write_id", "_run", "_reject_id", "_origin", "_since"}  # the last two name tables by their UUIDs
 
 
 @pytest.fixture(scope="module")

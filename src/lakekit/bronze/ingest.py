@@ -260,5 +260,6 @@ def _count(lake: Lake, into: Identifier, state: TableState | None, incoming: Inc
     with lake.engine.session() as session:
         arrived = arriving(session, state, incoming, fitted)
         known = pa.schema([field for field in arrived.schema if field.name in state.schema.names])
-        new = fresh(session, state, attrs.evolve(arrived, schema=known), overlap_of(incoming, fitted))
+        rows = Query(f"SELECT {', '.join(map(ident, known.names))} FROM rows", {"rows": arrived.rows})
+        new = fresh(session, state, attrs.evolve(arrived, rows=rows, schema=known), overlap_of(incoming, fitted))
         return incoming.figures(label, inserted=count(session, new), unfit=sum(count(session, bad) for bad in arrived.bad))

@@ -31,6 +31,7 @@ REMEMBERED: Final = 100
 ATTEMPTS: Final = 10
 LONGEST_PAUSE: Final = 60.0
 _BREATH: Final = 1.0  # seconds between a query that ended and the next one
+_HEED: Final = 1.0  # seconds after which a signal is heeded at the latest
 _EVERY: Final = re.compile(r"(?P<count>\d+(?:\.\d+)?) *(?P<unit>second|minute|hour)s?")
 _SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600}
 
@@ -176,7 +177,9 @@ class Stream:
         """
         with self._stopped_by_sigterm():
             try:
-                self._thread.join()
+                # Not one long join: a signal that the kernel gives to another thread would not interrupt it, and its handler wait for ever.
+                while self._thread.is_alive():
+                    self._thread.join(_HEED)
             except BaseException:
                 self.stop()
                 self._thread.join()

@@ -62,7 +62,7 @@ def fit(engine: Engine, state: TableState, incoming: pa.Schema, *, on_change: Po
     """Make the table fit, in one schema commit. Where somebody else changes it meanwhile, what is left to do is looked at again.
 
     Returns:
-        The table afterwards, and the names of the source's columns and fields added to it.
+        The table afterwards, and the names of the source's columns added to it.
 
     Raises:
         SchemaError: The policy says so; the text holds the statements that mend it.
@@ -79,5 +79,6 @@ def fit(engine: Engine, state: TableState, incoming: pa.Schema, *, on_change: Po
         except CommitConflictError:
             state = engine.load(state.name)
             continue
-        return changed, tuple(change.name for change in changes if change.kind == "additive" and not system.is_system(change.column))
+        new = (change.path for change in changes if change.kind == "additive")
+        return changed, tuple(path[0] for path in new if len(path) == 1 and not system.is_system(path[0]))
     raise CommitConflictError(state.label, "its schema never stood still", hint="run it again.")
