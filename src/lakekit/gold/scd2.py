@@ -113,14 +113,14 @@ def merge_scd2(
     into_ = target.resolve(batch, into, place="merge_scd2")
     keys = as_columns(key, place="merge_scd2(key=)")
     sides.refuse_sides(batch, place="merge_scd2()", hint="merge() what was looked up into a table, and read_new() that one.")
-    batch = target.adapt(target.settle(batch, into_), into_, on_change=on_change, keys=keys, place="merge_scd2")
+    lake, state = batch.lake, batch.lake.find(into_)
+    batch = target.adapt(batch, into_, state, on_change=on_change, keys=keys, place="merge_scd2")
     target.require_columns(batch.columns, keys, place="merge_scd2(key=)")
     _refuse_unknown("feed", feed, ("changes", "full"))
     _refuse_unknown("new_column", new_column, get_args(NewColumn))
     if effective_at is not None:
         target.require_columns(batch.columns, [effective_at], place="merge_scd2(effective_at=)")
     condition = target.delete_condition(batch, delete_when, place="merge_scd2")
-    lake, state = batch.lake, batch.lake.find(into_)
     observed = None
     if feed == "full":
         before = cas.stored(state) if state else Stored()

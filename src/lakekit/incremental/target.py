@@ -54,11 +54,10 @@ def resolve(batch: Batch, into: TableName | None, *, place: str) -> Identifier:
     return named or batch.into or ()
 
 
-def settle(batch: Batch, into: Identifier) -> Batch:
+def _settled(batch: Batch, state: TableState | None) -> Batch:
     """The batch with types for the columns that hold no value: the table's own, or none where the table lacks the column."""
     if not batch.untyped:
         return batch
-    state = batch.lake.find(into)
     types = {} if state is None else {field.name: sql_type(field.type) for field in state.schema}
     items = [
         f"CAST(NULL AS {types[name]}) AS {ident(name)}" if name in batch.untyped else ident(name)
@@ -68,15 +67,17 @@ def settle(batch: Batch, into: Identifier) -> Batch:
     return batch.then(f"SELECT {', '.join(items)} FROM batch", untyped=())
 
 
-def adapt(batch: Batch, into: Identifier, *, on_change: Policy, keys: Collection[str] = (), place: str) -> Batch:
+def adapt(batch: Batch, into: Identifier, state: TableState | None, *, on_change: Policy, keys: Collection[str] = (), place: str) -> Batch:
     """The batch as the table takes it: in its names and types, with values that don't fit rescued or their rows rejected, as the policy says.
+
+    ``state`` is the table. None: it is not there yet.
 
     Raises:
         SchemaError: The policy says that a person decides. Nothing was written.
         ConfigError: An unknown policy.
     """
     require_policy(on_change, place=place)
-    state = batch.lake.find(into)
+    batch = _settled(batch, state)
     if state is None:
         refuse_new_table(into, batch.schema, on_change, place=place)
         return batch

@@ -69,7 +69,7 @@ def append(
     sides.refuse_sides(batch, place="append()", hint="write by key with merge(): rows are looked up again when a side changes.")
     if (found := batch.lake.find(into_)) is not None:
         batch.lake.engine.require_writable(found)
-    batch = target.adapt(target.settle(batch, into_), into_, on_change=on_change, place="append")
+    batch = target.adapt(batch, into_, found, on_change=on_change, place="append")
     schema = target.schema_for(
         batch.schema,
         [*(name for name in batch.columns if name in system.BY_NAME and name not in {system.DELETED_AT, system.WRITE_ID}), system.WRITE_ID],

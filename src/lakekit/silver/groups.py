@@ -142,13 +142,13 @@ def replace_groups(
     groups = batch.groups
     if groups is None:
         raise ConfigError(place, "expected a batch of whole groups", got=repr(batch), hint="read it with read_new_groups().")
-    batch = target.adapt(batch, into_, on_change=on_change, keys=groups.by, place="replace_groups")
-    names = batch.columns
-    target.require_columns(names, groups.by, place=place)
-    schema = target.schema_for(batch.schema, [*({system.RESCUED_DATA} & {*names}), system.WRITE_ID])
     found = batch.lake.find(into_)
     if found is not None:
         batch.lake.engine.require_writable(found)
+    batch = target.adapt(batch, into_, found, on_change=on_change, keys=groups.by, place="replace_groups")
+    names = batch.columns
+    target.require_columns(names, groups.by, place=place)
+    schema = target.schema_for(batch.schema, [*({system.RESCUED_DATA} & {*names}), system.WRITE_ID])
     began = time.perf_counter()
     with batch.lake.engine.session() as session:
         for item in batch.rejects:

@@ -96,7 +96,7 @@ def merge(
     into_ = target.resolve(batch, into, place="merge")
     found = batch.lake.find(into_)
     keys = as_columns(key, place="merge(key=)") if key is not None else _own_key(found, into_)
-    batch = target.adapt(target.settle(batch, into_), into_, on_change=on_change, keys=keys, place="merge")
+    batch = target.adapt(batch, into_, found, on_change=on_change, keys=keys, place="merge")
     names = batch.columns
     target.require_fields(batch.schema, keys, place="merge(key=)")
     _require_one_of("when_matched", when_matched, WhenMatched)
