@@ -87,8 +87,10 @@ def test_rows_named_by_position_deletes_are_not_counted(lake: Any) -> None:
 
 def test_manifests_become_few(lake: Any) -> None:
     """Files of the target size stay, the manifests that name them become one: whoever plans a read opens each."""
-    lk.create_table(lake, TABLE, schema={"id": "bigint", "word": "string"}, properties={"write.target-file-size-bytes": "1"})
     before = in_small_files(lake)
+    size = max(task.file.file_size_in_bytes for task in foreign(lake, TABLE).scan().plan_files())
+    with foreign(lake, TABLE).transaction() as transaction:
+        transaction.set_properties({"write.target-file-size-bytes": str(size)})
     assert len(manifests(lake)) == 6
     maintained(lake)
     assert (files(lake), len(manifests(lake)), living(lake, TABLE, "id", "word")) == (6, 1, before)
