@@ -33,9 +33,8 @@ class Oracle:
     def merge(self, batch: list[Row], now: datetime) -> Counter[str]:
         """Merge a batch, and count what became of its rows."""
         counts, last = Counter[str](), dict[Key, Row]()
-        rejects = {repr(sorted(row.items())) for row in batch if None in self.key_of(row)}  # each is kept once
         good = [row for row in batch if None not in self.key_of(row)]
-        counts["rejected"], counts["read"] = len(rejects), len(good) + len(rejects)
+        counts["rejected"], counts["read"] = len(batch) - len(good), len(batch)
         for row in good:
             key = self.key_of(row)
             counts["duplicates"] += key in last
