@@ -33,8 +33,8 @@ CATALOGS = ("postgres_catalog", "rest_catalog", "s3_catalog", "merge_on_read_cat
 """The fixtures of catalogs on which the embedded engine runs the files below, too."""
 ON_EVERY_CATALOG = frozenset({"test_merge.py", "test_merge_options.py", "test_maintain.py"})
 """What these test hangs on how a commit is made, and on where files are."""
-SAMPLES = {"spark": 10, "connect": 30}
-"""Of so many contract tests, `make test` runs one on each kind of Spark session; `make test-all` runs all."""
+SAMPLES = {"spark": 10, "connect": 30, **dict.fromkeys(CATALOGS, 3)}
+"""Of so many contract tests, `make test` runs one on each kind of Spark session and on each catalog; `make test-all` runs all."""
 MINUTES_ON_SPARK = frozenset({"test_rerun.py", "test_half_created.py"})
 """Never in that sample: each of these takes minutes on Spark."""
 
@@ -68,10 +68,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = item.callspec.params.get("engine", "embedded") if hasattr(item, "callspec") else "embedded"
         if (fixtures | {chosen}) & SERVER_FIXTURES or item.path.is_relative_to(HERE / "integration"):
             item.add_marker("server")
-        left_out = item.path.name in MINUTES_ON_SPARK or crc32(item.nodeid.encode()) % SAMPLES.get(chosen, 1)
+        left_out = (item.path.name in MINUTES_ON_SPARK and chosen not in CATALOGS) or crc32(item.nodeid.encode()) % SAMPLES.get(chosen, 1)
         if chosen in SAMPLES and left_out:  # by its name: a new test leaves the sample as it is
             item.add_marker("slow")
-        if item.path.is_relative_to(HERE / "integration" / "spark") or chosen in SAMPLES:
+        if item.path.is_relative_to(HERE / "integration" / "spark") or chosen in {"spark", "connect"}:
             item.add_marker("spark")
             # A classic session leaves the sockets that carried its results to the garbage collector (pyspark 4.1).
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
