@@ -238,18 +238,21 @@ def test_the_path_is_known_where_lakekits_functions_made_it(lake: Any) -> None:
         lk.merge(narrow, key="order_id")
         facts = lk.read_new(lake, "silver.orders", into="gold.facts")
         lk.merge(lk.select(facts, {"key": "order_id", "net": "total * 2"}, rest="keep"), key="key")
+        lk.merge_scd2(lk.read_new(lake, "silver.orders", into="gold.dim"), key="order_id", effective_at="at", surrogate_key="sk")
+        lk.merge(lk.read_new(lake, "gold.dim", into="gold.below"), key="sk")
 
-    lk.merge(frame(lake, "a", {"id": 1, "total": 5}, {"id": 2, "total": 6}), key="id", into="bronze.orders")
+    lk.merge(frame(lake, "a", {"id": 1, "total": 5, "at": AT}, {"id": 2, "total": 6, "at": AT}), key="id", into="bronze.orders")
     run()
     plan = evolution.SchemaPlan("bronze.orders", (evolution.Step(evolution.Change("additive", ("device",), None, pa.string()), "evolve"),))
-    assert [commit.columns_added for commit in evolution.propagate(lake, plan)] == [("device",), ("device",)]
+    added = {commit.table: commit.columns_added for commit in evolution.propagate(lake, plan)}
+    assert added == {"silver.orders": ("device",), "gold.facts": ("device",), "gold.dim": ()}, "a dimension takes it at its next run"
     assert ("device" in lake.find(("gold", "facts")).schema.names, "device" in lake.find(("silver", "narrow")).schema.names) == (
         True,
         False,
     )
-    lk.merge(frame(lake, "b", {"id": 1, "total": 5, "device": "phone"}), key="id", into="bronze.orders")
+    lk.merge(frame(lake, "b", {"id": 1, "total": 5, "at": AT, "device": "phone"}), key="id", into="bronze.orders")
     found = {commit.table: commit.updated for commit in evolution.propagate(lake, plan)}
-    assert found == {"silver.orders": 1, "gold.facts": 1}
+    assert found == {"silver.orders": 1, "gold.facts": 1, "gold.dim": 0}
     run()
     assert sorted(stored(lake, "gold.facts", "key", "net", "device"), key=str) == [(1, 10, "phone"), (2, 12, None)]
 

@@ -71,6 +71,8 @@ def fit(engine: Engine, state: TableState, incoming: pa.Schema, *, on_change: Po
     for _ in range(_ATTEMPTS):
         plan = planned(state, incoming, on_change, place=place)
         plan.require_allowed(place=place)
+        if plan.of("rescue", "reject"):  # the rows were made for the table as it was
+            raise CommitConflictError(state.label, "its schema has changed while the rows were read", hint="run it again.")
         changes = plan.of("evolve")
         if not changes:
             return state, ()

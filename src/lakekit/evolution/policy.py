@@ -51,7 +51,7 @@ def action(change: Change, policy: Policy) -> Action:
     if change.kind == "missing" and change.note == KEY:
         return "fail"
     if system.is_system(change.column):  # those that lakekit itself keeps are no change of the source
-        return _DEFAULTS.get(change.kind, "keep")
+        return "fail" if change.kind == "conflict" else _DEFAULTS.get(change.kind, "keep")
     default: Action = _DEFAULTS.get(change.kind, "keep")
     if isinstance(policy, Mapping):
         named = next((policy[name] for name in (change.name, change.column, change.kind) if name in policy), None)

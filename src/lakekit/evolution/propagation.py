@@ -6,7 +6,7 @@ import functools
 import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, cast
 
 import attrs
@@ -91,7 +91,10 @@ def propagate(
         if not words:
             continue
         commits.append(_bring(lake, upper, lower, words, backfill=backfill, dry_run=dry_run))
-        key = contract.key(lake.engine.load(lower))
+        state = lake.engine.load(lower)
+        if contract.scd2(state) is not None:  # it has not got the columns yet, and so has nobody below it
+            continue
+        key = contract.key(state)
         names.setdefault(lower, []).extend(name for name in words if name not in key and name not in names.get(lower, []))
     return commits
 
@@ -120,7 +123,11 @@ def _derived(lake: Lake, plan: SchemaPlan) -> tuple[Identifier, list[_Edge]]:
     graph = {name: sorted(uppers) for name, uppers in made.items()}
     below = {top}
     edges: list[_Edge] = []
-    for name in TopologicalSorter(graph).static_order():
+    try:
+        order = list(TopologicalSorter(graph).static_order())
+    except CycleError:
+        raise ConfigError("evolution.propagate()", "tables are made of each other in a circle", hint="name the way with path=.") from None
+    for name in order:
         for upper in graph.get(name, []):
             if upper in below and name != top:
                 below.add(name)
@@ -147,11 +154,11 @@ def _bring(lake: Lake, upper: Identifier, lower: Identifier, given: Mapping[str,
     """One table after the one above it."""
     source, state = lake.engine.load(upper), lake.engine.load(lower)
     place = f"evolution.propagate(): {state.label}"
-    names = source.schema.names
-    words = {name: sql.expression(expression, names, place=place) for name, expression in given.items()}
     if contract.scd2(state) is not None:
         log.info("%s: its next merge_scd2 takes the column", state.label)
         return Commit(table=state.label)
+    names = source.schema.names
+    words = {name: sql.expression(expression, names, place=place) for name, expression in given.items()}
     key = contract.key(state) or state.identifiers
     new = [name for name in words if name not in key]
     with lake.engine.session() as session:
@@ -200,10 +207,12 @@ def _values(session: Session, source: TableState, words: Mapping[str, str], key:
         )
     made = ", ".join(f"{expression} AS {ident(f'_new_{name}')}" for name, expression in words.items())
     rows = Query(f"SELECT *, {made} FROM upper", {"upper": Scan(source, source.head)})
-    own = [f"_new_{name}" for name in key]
-    schema = session.schema(rows)
-    order = order_columns(source.schema.names, None, place=place)
-    once = f"SELECT * FROM (SELECT *, {nth(schema, own, order)} AS _nth FROM rows) WHERE _nth = 1"
+    if {ident(name) for name in contract.key(source)} == {words[name] for name in key}:  # there is one row of each
+        once = "SELECT * FROM rows"
+    else:
+        order = order_columns(source.schema.names, None, place=place)
+        numbered = nth(session.schema(rows), [f"_new_{name}" for name in key], order)
+        once = f"SELECT * FROM (SELECT *, {numbered} AS _nth FROM rows) WHERE _nth = 1"
     alive = "" if system.OPERATION not in source.schema.names else f" AND {ident(system.OPERATION)} <> '{system.DELETE}'"
     picked = ", ".join(ident(f"_new_{name}") for name in words)
     return session.stage(Query(f"SELECT {picked} FROM ({once}) WHERE true{alive}", {"rows": rows}))
@@ -215,9 +224,8 @@ def _filled(session: Session, state: TableState, values: Node, key: Sequence[str
     columns = [f"{own.get(name, f'd.{ident(name)}')} AS {ident(name)}" for name in state.schema.names]
     columns += [f"d.{name}" for name in session.places]
     same = " AND ".join(f"d.{ident(name)} <=> v.{ident(f'_new_{name}')}" for name in key)
-    there = {
-        name: f"d.{ident(name)} IS NULL AND " if name in state.schema.names else "" for name in new
-    }  # in a dry run, it may not be there
+    # In a dry run, the column may not be there.
+    there = {name: f"d.{ident(name)} IS NULL AND " if name in state.schema.names else "" for name in new}
     wanted = " OR ".join(f"({empty}v.{ident(f'_new_{name}')} IS NOT NULL)" for name, empty in there.items())
     return Query(
         f"SELECT {', '.join(columns)}, 'update' AS _change FROM stored d JOIN found v ON {same} WHERE {wanted}",
