@@ -329,3 +329,9 @@ def test_what_does_not_fit_yet_stays_rescued(lake: Any) -> None:
     assert evolution.unrescue(lake, TABLE).updated == 1
     assert sorted(stored(lake, TABLE, "id", "a", "b")) == [(1, 1, None), (2, None, "y")]
     assert rescued(lake) == [None, {"a": "x"}]
+
+
+def test_a_dot_in_a_name_is_no_way_into_a_struct(lake: Any) -> None:
+    append(lake, "old", [{"id": 1, "a.b": 1}])
+    append(lake, "new", [{"id": 2, "a.b": "x"}])
+    assert rescued(lake) == [None, {"a\\.b": "x"}]

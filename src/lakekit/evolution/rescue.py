@@ -21,6 +21,7 @@ from lakekit.evolution.differences import Path
 from lakekit.evolution.rows import conversion
 from lakekit.incremental import cas, contract
 from lakekit.names import TableName
+from lakekit.sources.rescued import path as rescued_path
 
 if TYPE_CHECKING:
     from lakekit.engines.protocol import Session
@@ -92,7 +93,7 @@ def _mended(session: Session, state: TableState, write_id: int) -> Query:
         f"SELECT * FROM stored WHERE {rescued} IS NOT NULL AND ({' OR '.join(fits.values())})",
         {"stored": Scan(state, state.head, places=True)},
     )
-    names = {path: literal(json.dumps(_name(path)) + "\n") for path in fits}
+    names = {path: literal(json.dumps(rescued_path(path)) + "\n") for path in fits}
     named = ", ".join(f"CASE WHEN {fit} THEN {names[path]} ELSE '' END" for path, fit in fits.items())
     gone = f"concat({named})"
     own = {
@@ -117,10 +118,6 @@ def _at(path: Path) -> str:
     return ".".join(map(ident, path))
 
 
-def _name(path: Path) -> str:
-    return ".".join(path)
-
-
 def _value(path: Path, kind: pa.DataType, back: dict[Path, str]) -> str:
     """A column with what comes back, at any depth of its structs."""
     whole = f"coalesce({_at(path)}, {back[path]})"
@@ -132,7 +129,7 @@ def _value(path: Path, kind: pa.DataType, back: dict[Path, str]) -> str:
 
 def _back(rescued: str, path: Path, kind: pa.DataType) -> str:
     """A rescued value as one of its column's type; NULL where something of it would be lost."""
-    name = literal(_name(path))
+    name = literal(rescued_path(path))
     text = f"coalesce({', '.join(f'lk_json_text({rescued}, {name}, {literal(tag)})' for tag in _TAGS)}, lk_json_text({rescued}, {name}))"
     if pa.types.is_nested(kind):
         inside = f"STRUCT<v: {sql_type(json_forms.printed(kind))}>"

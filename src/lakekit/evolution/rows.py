@@ -14,6 +14,7 @@ from lakekit.engines.sql import literal
 from lakekit.engines.types import ident, sql_type, storable
 from lakekit.evolution.differences import Path
 from lakekit.evolution.schema_plan import SchemaPlan, Step
+from lakekit.sources import rescued
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -154,7 +155,7 @@ class _Maker:
         """SQL for ``_rescued_data``."""
         if not self.lost:
             return given
-        fields = ", ".join(f"{literal('.'.join(path))}, CASE WHEN {condition} THEN {value} END" for path, condition, value in self.lost)
+        fields = ", ".join(f"{literal(rescued.path(path))}, CASE WHEN {condition} THEN {value} END" for path, condition, value in self.lost)
         some = " OR ".join(f"({condition})" for _, condition, _ in self.lost)
         mine = f"CASE WHEN {some} THEN lk_to_json(named_struct({fields})) END"
         if given is None:

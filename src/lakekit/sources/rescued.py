@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 
 def escaped(name: str) -> str:
@@ -13,6 +13,15 @@ def escaped(name: str) -> str:
     ('a\\.b', 'price')
     """
     return name.replace("\\", "\\\\").replace(".", "\\.")
+
+
+def path(names: Iterable[str]) -> str:
+    r"""The path that leads through fields of these names.
+
+    >>> path(["home", "zip"]), path(["a.b"])
+    ('home.zip', 'a\\.b')
+    """
+    return ".".join(map(escaped, names))
 
 
 def text(values: Mapping[str, str]) -> str:
