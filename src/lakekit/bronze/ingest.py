@@ -17,7 +17,7 @@ from lakekit.bronze.incoming import Incoming, opened
 from lakekit.clock import instant_of
 from lakekit.commit import Commit, together
 from lakekit.engines.arrow import with_constants
-from lakekit.engines.plan import Node, Query, Scan, Stream, TableState
+from lakekit.engines.plan import Frame, Node, Query, Scan, Stream, TableState
 from lakekit.engines.protocol import count
 from lakekit.engines.sql import literal
 from lakekit.engines.types import arrow_type, ident
@@ -27,7 +27,6 @@ from lakekit.names import Identifier, TableName
 from lakekit.sources.protocol import Overlap, Source, Target
 
 if TYPE_CHECKING:
-    from lakekit.engines.plan import Frame
     from lakekit.engines.protocol import Session
     from lakekit.evolution.policy import Policy
     from lakekit.evolution.rows import Fitted
@@ -242,13 +241,14 @@ def _stamped(rows: Node, schema: pa.Schema, write_id: int, instant: datetime) ->
         system.SOURCE_TIMESTAMP: None,
     }
     added = {name: (value, system.BY_NAME[name].type) for name, value in values.items() if name not in schema.names}
+    fields = [pa.field(name, arrow_type(kind)) for name, (_, kind) in added.items()]
     if isinstance(rows, Stream):  # nothing is left to compute, so they need not pass through the engine
-        scalars = {name: pa.scalar(value, arrow_type(kind)) for name, (value, kind) in added.items()}
-        fields = [pa.field(name, scalar.type) for name, scalar in scalars.items()]
+        scalars = {field.name: pa.scalar(added[field.name][0], field.type) for field in fields}
         return Stream(pa.schema([*rows.schema, *fields]), (with_constants(batch, scalars) for batch in rows.batches))
     words = {name: literal(value.isoformat() if isinstance(value, datetime) else value) for name, (value, _) in added.items()}
     columns = ", ".join(f"CAST({words[name]} AS {kind}) AS {ident(name)}" for name, (_, kind) in added.items())
-    return Query(f"SELECT *, {columns} FROM rows", {"rows": rows})
+    held = pa.schema([*rows.schema, *fields]) if isinstance(rows, Frame) else None
+    return Query(f"SELECT *, {columns} FROM rows", {"rows": rows}, schema=held)
 
 
 def _count(lake: Lake, into: Identifier, state: TableState | None, incoming: Incoming, fitted: Fitted | None) -> Commit:

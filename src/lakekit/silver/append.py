@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import attrs
+import pyarrow as pa
 
 from lakekit import columns as system
 from lakekit.batch import Batch
@@ -93,8 +94,13 @@ def append(
         figures = attrs.evolve(figures, columns_added=added)
 
         def plan(state: TableState, write_id: int) -> cas.Planned:
-            kept = ", ".join(ident(name) for name in batch.columns if name != system.WRITE_ID)
-            stamped = Query(f"SELECT {kept}, CAST({write_id} AS BIGINT) AS `{system.WRITE_ID}` FROM rows", {"rows": rows})
+            kept = [field for field in rows.schema if field.name != system.WRITE_ID]
+            words = ", ".join(ident(field.name) for field in kept)
+            stamped = Query(
+                f"SELECT {words}, CAST({write_id} AS BIGINT) AS `{system.WRITE_ID}` FROM rows",
+                {"rows": rows},
+                schema=pa.schema([*kept, pa.field(system.WRITE_ID, pa.int64())]),
+            )
             return cas.Planned(figures, (lambda: session.append(state, stamped)) if size else None)
 
         return cas.write(batch.lake.engine, into_, target.with_lineage(state, batch), batch.bookmark, plan)

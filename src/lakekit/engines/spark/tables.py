@@ -154,7 +154,7 @@ class SparkEngine:
         return [(*namespace, row["tableName"]) for row in rows if not row["isTemporary"]]
 
     def tables(self) -> list[Identifier]:
-        """All tables of the catalog."""
+        """All of the catalog's tables that are Iceberg's."""
         found: list[Identifier] = []
         waiting: list[Identifier] = [()]
         while waiting:
@@ -162,7 +162,17 @@ class SparkEngine:
             inside = self.spark.sql(f"SHOW NAMESPACES IN {self._path(namespace)}").collect()
             waiting += [child for row in inside if (child := tuple(row[0].replace("`", "").split("."))) != namespace]
             found += self._tables_in(namespace) if namespace else []
-        return sorted(set(found))
+        mixed = self.spark.conf.get(f"spark.sql.catalog.{self.catalog}", None) != CATALOG_CLASS
+        return sorted(name for name in set(found) if not mixed or self._is_icebergs(name))
+
+    def _is_icebergs(self, table: Identifier) -> bool:
+        """Whether a table isn't certainly another format's, or a view. Asked where a catalog holds both: Spark's own, Unity Catalog."""
+        try:
+            rows = self.spark.sql(f"DESCRIBE TABLE EXTENDED {self._path(table)}").collect()
+        except failures.kinds():
+            return True  # broken, and so to be reported
+        said = {row["col_name"]: row["data_type"] for row in rows}
+        return said.get("Type") != "VIEW" and str(said.get("Provider", "iceberg")).lower() == "iceberg"
 
     def create(
         self, table: Identifier, schema: pa.Schema, *, partition_by: Sequence[str], sort_by: Sequence[str], properties: Mapping[str, str]
