@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lakekit._version import __version__
 
 if TYPE_CHECKING:
-    from lakekit import errors, evolution, identity, rules, sources, spark
+    from lakekit import errors, evolution, identity, rules, sources, spark, testing
     from lakekit.batch import Batch
     from lakekit.bookmark import Bookmark
     from lakekit.bronze.backfill import backfill
@@ -80,6 +80,7 @@ _HOMES = {
     "status": "report",
     "sql_functions": "tables",
     "stream": "bronze.stream",
+    "testing": "",
     "union_by_name": "silver.shape",
     "where": "silver.shape",
     "with_identity": "identity.attach",
@@ -127,6 +128,7 @@ __all__ = [
     "sql_functions",
     "status",
     "stream",
+    "testing",
     "union_by_name",
     "where",
     "with_identity",
