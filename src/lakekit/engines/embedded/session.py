@@ -196,8 +196,10 @@ class DuckSession:
         try:
             described = connection.sql(f"SELECT * FROM {relation}")
             kinds = dict(zip(described.columns, map(str, described.types), strict=True))
-            projection = ", ".join(_exported(name, kind) for name, kind in kinds.items())
-            reader = connection.sql(f"SELECT {projection} FROM {relation}").to_arrow_reader(BATCH_ROWS)
+            given = [_exported(name, kind) for name, kind in kinds.items()]
+            as_it_is = given == [quote(name) for name in kinds]  # then it need not be planned again
+            rows = described if as_it_is else connection.sql(f"SELECT {', '.join(given)} FROM {relation}")
+            reader = rows.to_arrow_reader(BATCH_ROWS)
         except duckdb.Error as error:
             raise self._explain(error) from None
         uuids = [name for name, kind in kinds.items() if kind == "UUID"]
