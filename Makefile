@@ -1,4 +1,4 @@
-# What people type. Needs Python and pip; `make test` also takes a JDK, Maven and PostgreSQL, and installs them where it may.
+# What people type. Needs Python and pip; `make test` also takes a JDK, Maven, Chromium and PostgreSQL, and installs them where it may.
 PYTHON ?= python3
 VENV := .venv
 DEMO_VENV := .venv-demo
@@ -94,10 +94,11 @@ servers:
 	@missing=; \
 	command -v java >/dev/null || missing="$$missing default-jdk-headless"; \
 	command -v mvn >/dev/null || missing="$$missing maven"; \
+	command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || missing="$$missing chromium"; \
 	root_on_debian=; if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then root_on_debian=yes; fi; \
 	if [ "$$root_on_debian" ] && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then missing="$$missing postgresql"; fi; \
 	if [ "$$missing" ] && [ ! "$$root_on_debian" ]; then \
-	  echo "The tests on Spark, Kafka, MongoDB and a REST catalog need a JDK (17 or 21) and Maven: install them, or run 'make test-fast'." >&2; exit 1; \
+	  echo "The tests on Spark, Kafka, MongoDB and a REST catalog need a JDK (17 or 21) and Maven, those of the report Chromium: install them, or run 'make test-fast'." >&2; exit 1; \
 	fi; \
 	if [ "$$missing" ]; then \
 	  mkdir -p /etc/postgresql-common && touch /etc/postgresql-common/createcluster.conf; \

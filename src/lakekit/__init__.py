@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from lakekit.incremental.rewind import rewind
     from lakekit.lake import Lake, connect
     from lakekit.maintenance import maintain
-    from lakekit.report import status
+    from lakekit.observability.report import report
+    from lakekit.observability.status import status
     from lakekit.silver.append import append
     from lakekit.silver.clean import clean
     from lakekit.silver.groups import read_new_groups, replace_groups
@@ -71,13 +72,14 @@ _HOMES = {
     "read_new_groups": "silver.groups",
     "replace_groups": "silver.groups",
     "replay": "incremental.replay",
+    "report": "observability.report",
     "rewind": "incremental.rewind",
     "resolve_identities": "identity.resolve",
     "rules": "",
     "select": "silver.shape",
     "sources": "",
     "spark": "",
-    "status": "report",
+    "status": "observability.status",
     "sql_functions": "tables",
     "stream": "bronze.stream",
     "testing": "",
@@ -119,6 +121,7 @@ __all__ = [
     "read_new_groups",
     "replace_groups",
     "replay",
+    "report",
     "resolve_identities",
     "rewind",
     "rules",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _FIGURES: Final = ("read", "inserted", "updated", "deleted", "unchanged", "late", "duplicates", "rejected", "removed", "recomputed")
 _PREFIX: Final = "lakekit."
+_SECONDS: Final = "lakekit.seconds"
 _MOST_DELETES: Final = 0.05
 _MANY_FILES: Final = 100
 _SMALL_FILE: Final = 16_000_000
@@ -45,7 +46,7 @@ class Commit:
         upkeep: Why reads of the table suffer, until `maintain` mends it. Empty: they don't.
         files: Data files written.
         bytes: Their size.
-        seconds: Seconds by phase.
+        seconds: Seconds by phase. A commit read from its snapshot has their sum until the commit itself, ``total``.
         committed_at: When the snapshot was made (UTC). None: there is none.
         write_id: What stands in ``_write_id`` of the rows this write changed. None: nothing is tracked.
 
@@ -103,8 +104,9 @@ class Commit:
         return f"<table><caption>{html.escape(str(self))}</caption>{cells}</table>"
 
     def to_summary(self) -> dict[str, str]:
-        """The figures as they stand in the snapshot's summary."""
-        return {_PREFIX + name: str(getattr(self, name)) for name in _FIGURES if getattr(self, name)}
+        """The figures as they stand in the snapshot's summary, and how long it took to come so far."""
+        figures = {_PREFIX + name: str(getattr(self, name)) for name in _FIGURES if getattr(self, name)}
+        return figures | ({_SECONDS: f"{sum(self.seconds.values()):.3f}"} if self.seconds else {})
 
 
 def together(commits: Sequence[Commit]) -> Commit:
@@ -151,6 +153,7 @@ def from_snapshot(table: str, snapshot: Snapshot) -> Commit:
     """The commit as its snapshot tells it. A foreign snapshot tells what Iceberg counts."""
     figures: dict[str, Any] = {name: snapshot.count(_PREFIX + name) for name in _FIGURES}
     write_id = snapshot.summary.get(_PREFIX + "write_id")
+    seconds = {"total": float(snapshot.summary[_SECONDS])} if _SECONDS in snapshot.summary else {}
     if write_id is None:
         figures["inserted"], figures["deleted"] = snapshot.count("added-records"), snapshot.count("deleted-records")
     return Commit(
@@ -162,5 +165,6 @@ def from_snapshot(table: str, snapshot: Snapshot) -> Commit:
         bytes=snapshot.count("added-files-size"),
         committed_at=datetime.fromtimestamp(snapshot.committed_at / 1000, UTC),
         write_id=None if write_id is None else int(write_id),
+        seconds=seconds,
         **figures,
     )

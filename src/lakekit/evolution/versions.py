@@ -12,6 +12,7 @@ from lakekit.engines.types import sql_type
 from lakekit.names import TableName
 
 if TYPE_CHECKING:
+    from lakekit.engines.plan import TableState
     from lakekit.lake import Lake
 
 
@@ -51,7 +52,11 @@ def history(lake: Lake, table: TableName) -> list[Version]:
     >>> lk.evolution.history(lake, "bronze.orders")[-1].changes
     ('add device_type: STRING',)
     """
-    state = lake.load(table, place="evolution.history()")
+    return of(lake.load(table, place="evolution.history()"))
+
+
+def of(state: TableState) -> list[Version]:
+    """The schemas of a table that is loaded already."""
     found: list[Version] = []
     before: SchemaVersion | None = None
     for version in schema_versions(state):

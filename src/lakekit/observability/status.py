@@ -143,15 +143,28 @@ def status(lake: Lake) -> Status:
     >>> lk.status(lake)["silver.things"].upstreams[0].behind
     0
     """
+    states, broken = load(lake)
+    found = [TableStatus(text(name), None, None, 0, 0, None, (), problem=problem) for name, problem in broken.items()]
+    return Status(tuple(sorted([*found, *of(lake, states)], key=lambda status: status.table)))
+
+
+def load(lake: Lake) -> tuple[dict[Identifier, TableState], dict[Identifier, str]]:
+    """The tables of a lake as they stand now, and why the others can't be read."""
     states: dict[Identifier, TableState] = {}
-    found: list[TableStatus] = []
+    broken: dict[Identifier, str] = {}
     for name in lake.engine.tables():
         try:
             states[name] = lake.engine.load(name)
         except TableNotFoundError:  # dropped meanwhile
             continue
         except TableError as error:
-            found.append(TableStatus(text(name), None, None, 0, 0, None, (), problem=error.problem))
+            broken[name] = error.problem
+    return states, broken
+
+
+def of(lake: Lake, states: Mapping[Identifier, TableState]) -> list[TableStatus]:
+    """How each of these tables stands, companions left out."""
+    found: list[TableStatus] = []
     by_upstream = {changes.upstream(state): state for state in states.values()}
     for name, state in states.items():
         if "__" in name[-1] and (*name[:-1], name[-1].rpartition("__")[0]) in states:
@@ -172,7 +185,7 @@ def status(lake: Lake) -> Status:
                 upkeep=upkeep(state.current.summary) if state.current else "",
             )
         )
-    return Status(tuple(sorted(found, key=lambda status: status.table)))
+    return found
 
 
 def _open(lake: Lake, rejects: TableState) -> dict[str, int]:
