@@ -30,6 +30,11 @@ def foreign(lake: Any, name: str) -> Table:
     return catalog(lake).load_table(tuple(name.split(".")))
 
 
+def altered(lake: Any, name: str) -> str:
+    """How the statements begin that lakekit prints for a table: as the session that is to run them names it."""
+    return f"ALTER TABLE {lake.engine.catalog}.{name}" if lake.engine.name == "spark" else f"ALTER TABLE {name}"
+
+
 def local(location: str) -> Path:
     """The path of a local file: Iceberg writes ``file:/a`` and ``file:///a``."""
     return Path(location.removeprefix("file:").replace("///", "/"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 import lakekit as lk
 from lakekit.errors import ConfigError, ContractError, SchemaError
-from tests.contract.helpers import expire_all_but_the_last, foreign, frame, living, rewrite, snapshots, stored
+from tests.contract.helpers import altered, expire_all_but_the_last, foreign, frame, living, rewrite, snapshots, stored
 
 TABLE = "silver.people"
 
@@ -198,7 +199,7 @@ def test_a_new_column_is_added(lake: Any) -> None:
 
 def test_a_new_column_under_fail_is_refused_with_the_statement_to_run(lake: Any) -> None:
     put(lake, "a", person(1, "Ada", 1))
-    with pytest.raises(SchemaError, match=r"ALTER TABLE silver\.people ADD COLUMN") as caught:
+    with pytest.raises(SchemaError, match=re.escape(altered(lake, TABLE) + " ADD COLUMN")) as caught:
         put(lake, "b", person(2, "Bo", 1, city="Rome"), on_change="fail")
     assert "city" in str(caught.value)
     assert "Rome" not in str(caught.value)
@@ -210,7 +211,7 @@ def test_a_table_made_by_hand_gets_lakekits_own_columns_under_fail_too(lake: Any
     lk.create_table(lake, TABLE, schema={"id": "bigint", "name": "string", "at": "bigint"})
     with pytest.raises(SchemaError) as caught:
         put(lake, "a", person(1, "Ada", 1, city="Rome"), on_change="fail")
-    assert caught.value.hint == "run:\nALTER TABLE silver.people ADD COLUMN city STRING;"
+    assert caught.value.hint == f"run:\n{altered(lake, TABLE)} ADD COLUMN city STRING;"
     put(lake, "a", person(1, "Ada", 1), on_change="fail")
     assert living(lake, TABLE, "id", "name") == [(1, "Ada")]
 

@@ -13,7 +13,7 @@ import pytest
 import lakekit as lk
 from lakekit import evolution
 from lakekit.errors import CommitConflictError, ConfigError, SchemaError
-from tests.contract.helpers import foreign, frame, made_elsewhere, stored
+from tests.contract.helpers import altered, foreign, frame, made_elsewhere, stored
 
 TABLE = "silver.orders"
 AT = datetime(2026, 3, 1, 8, 15, 0, 250000, tzinfo=UTC)
@@ -136,8 +136,8 @@ def test_fail_says_all_statements_and_writes_nothing(lake: Any) -> None:
     before = foreign(lake, TABLE).metadata_location
     with pytest.raises(SchemaError) as caught:
         append(lake, "new", [{"id": 2, "n": 1, "device_type": "phone", "place": {"city": "Bonn"}}], on_change="fail")
-    assert "ALTER TABLE silver.orders ADD COLUMN device_type STRING;" in str(caught.value)
-    assert "ALTER TABLE silver.orders ADD COLUMN place STRUCT<`city`: STRING>;" in str(caught.value)
+    assert f"{altered(lake, TABLE)} ADD COLUMN device_type STRING;" in str(caught.value)
+    assert f"{altered(lake, TABLE)} ADD COLUMN place STRUCT<`city`: STRING>;" in str(caught.value)
     assert foreign(lake, TABLE).metadata_location == before
     with pytest.raises(SchemaError, match="expected BIGINT, got STRING"):
         append(lake, "new", [{"id": 2, "n": "one"}], on_change={"conflict": "fail"})
@@ -216,8 +216,12 @@ def test_a_new_column_is_brought_down_the_layers_and_filled(lake: Any) -> None:
     lk.append(frame(lake, "new", *news), into="bronze.orders")
     plan = evolution.plan(lake, "bronze.orders", into="silver.orders")
     path = ["bronze.orders", "silver.orders", ("gold.facts", {"key": "order_id", "kind": "upper(device)"})]
-    counted = evolution.propagate(lake, plan, path=path[:2], dry_run=True)
-    assert [(commit.updated, commit.committed) for commit in counted] == [(3, False)]
+    counted = evolution.propagate(lake, plan, path=path, dry_run=True)
+    assert [(commit.columns_added, commit.updated, commit.committed) for commit in counted] == [
+        (("device",), 3, False),
+        (("kind",), 3, False),
+    ]
+    assert "device" not in lk.read(lake, "silver.orders").columns
     done = evolution.propagate(lake, plan, path=path)
     assert [(commit.columns_added, commit.updated) for commit in done] == [(("device",), 3), (("kind",), 3)]
     assert sorted(stored(lake, "silver.orders", "order_id", "device"), key=str) == [(0, None), (1, "Phone"), (2, "Phone"), (3, "Phone")]
@@ -255,6 +259,18 @@ def test_the_path_is_known_where_lakekits_functions_made_it(lake: Any) -> None:
     assert found == {"silver.orders": 1, "gold.facts": 1, "gold.dim": 0}
     run()
     assert sorted(stored(lake, "gold.facts", "key", "net", "device"), key=str) == [(1, 10, "phone"), (2, 12, None)]
+
+
+def test_a_table_without_a_key_gets_the_column_and_no_more(lake: Any, caplog: pytest.LogCaptureFixture) -> None:
+    lk.append(frame(lake, "a", {"id": 1, "at": AT}), into="bronze.clicks")
+    lk.append(lk.read_new(lake, "bronze.clicks", into="silver.clicks"))
+    lk.append(lk.select(lk.read_new(lake, "silver.clicks", into="gold.clicks"), {"click": "id"}, rest="keep"))
+    lk.append(frame(lake, "b", {"id": 2, "at": AT, "device": "phone"}), into="raw.clicks")
+    plan = evolution.plan(lake, "raw.clicks", into="bronze.clicks")
+    done = evolution.propagate(lake, plan)
+    assert [str(commit) for commit in done] == ["silver.clicks: columns added: device", "gold.clicks: columns added: device"]
+    assert "silver.clicks has no key to be filled by" in caplog.text
+    assert stored(lake, "gold.clicks", "click", "device") == [(1, None)]
 
 
 def test_filled_rows_flow_on_to_whoever_reads_changes(lake: Any) -> None:

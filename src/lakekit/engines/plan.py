@@ -58,6 +58,7 @@ class TableState:
         schema_id: Iceberg's id of the current schema.
         required: What can't be NULL, as paths from the column inwards, as in `Alteration`.
         identifiers: Iceberg's identifier fields, in the order of the columns. Empty: it has none, or one inside a struct.
+        catalog: What the engine's session calls the catalog, in statements. None: it runs none.
     """
 
     name: Identifier
@@ -71,6 +72,7 @@ class TableState:
     identifiers: tuple[str, ...] = ()
     required: frozenset[tuple[str, ...]] = frozenset()
     schema_id: int = 0
+    catalog: str | None = None
 
     @classmethod
     def not_there_yet(cls, name: Identifier, schema: pa.Schema) -> TableState:

@@ -50,7 +50,8 @@ def planned(state: TableState, incoming: pa.Schema, policy: Policy, *, keys: Col
     Raises:
         ConfigError: An unknown policy.
     """
-    return make(state.label, diff(exact(state), incoming, keys={*keys, *state.identifiers}), policy, schema_id=state.schema_id, place=place)
+    found = diff(exact(state), incoming, keys={*keys, *state.identifiers})
+    return make(state.label, found, policy, schema_id=state.schema_id, catalog=state.catalog, place=place)
 
 
 def alteration(change: Change) -> Alteration:

@@ -17,7 +17,7 @@ from lakekit.commit import Commit
 from lakekit.engines import sql
 from lakekit.engines.plan import Alteration, Node, Query, Scan, TableState
 from lakekit.engines.protocol import count
-from lakekit.engines.types import ident
+from lakekit.engines.types import ident, sql_type
 from lakekit.errors import ConfigError, SchemaError
 from lakekit.evolution.differences import Change
 from lakekit.evolution.fit import alteration
@@ -63,11 +63,12 @@ def propagate(
 
     Returns:
         A Commit for each table but the first: the columns added, and ``updated``, the rows filled. A dimension of `merge_scd2` is left to its next
-        run, which takes the filled rows and the column as ``new_column=`` says.
+        run, which takes the filled rows and the column as ``new_column=`` says. A table without a key on the way that the tables know gets the
+        columns, NULL in the rows that are there; the log says so.
 
     Raises:
         TableNotFoundError: A table is missing.
-        ConfigError: A table has no key to be filled by, or there is but one table.
+        ConfigError: A table of ``path=`` has no key to be filled by, or there is but one table.
         SchemaError: A column has another type there already.
 
     >>> import lakekit as lk, tempfile
@@ -80,23 +81,41 @@ def propagate(
     >>> commit.columns_added, commit.updated
     (('device_type',), 1)
     """
+    import pyarrow as pa
+
     top, steps = _given(lake, path) if path is not None else _derived(lake, plan)
     carried = [change for change in plan.added if len(change.path) == 1]
     if not dry_run:
         _ensure(lake, top, carried)
     names = {top: [change.column for change in carried]}
+    state = lake.engine.load(top)
+    above = {top: _Table(state, _with(state, [pa.field(change.column, change.after) for change in carried if change.after is not None]))}
     commits: list[Commit] = []
-    for upper, lower, say in steps:
-        words = say(names.get(upper, []))
-        if not words:
-            continue
-        commits.append(_bring(lake, upper, lower, words, backfill=backfill, dry_run=dry_run))
-        state = lake.engine.load(lower)
-        if contract.scd2(state) is not None:  # it has not got the columns yet, and so has nobody below it
-            continue
-        key = contract.key(state)
-        names.setdefault(lower, []).extend(name for name in words if name not in key and name not in names.get(lower, []))
+    with lake.engine.session() as session:
+        for upper, lower, say in steps:
+            words = say(names.get(upper, []))
+            if not words:
+                continue
+            state = lake.engine.load(lower)
+            if contract.scd2(state) is not None:  # it has not got the columns yet, and so has nobody below it
+                log.info("%s: its next merge_scd2 takes the columns", state.label)
+                commits.append(Commit(table=state.label))
+                continue
+            commit, above[lower] = _bring(
+                lake, session, above[upper], state, words, backfill=backfill, derived=path is None, dry_run=dry_run
+            )
+            commits.append(commit)
+            key = contract.key(state)
+            names.setdefault(lower, []).extend(name for name in words if name not in key and name not in names.get(lower, []))
     return commits
+
+
+@attrs.frozen
+class _Table:
+    """A table, and its rows; in a dry run, those that it would have."""
+
+    state: TableState
+    rows: Node
 
 
 def _given(lake: Lake, path: Sequence[Hop]) -> tuple[Identifier, list[_Edge]]:
@@ -150,36 +169,74 @@ def _ensure(lake: Lake, table: Identifier, carried: Sequence[Change]) -> None:
         lake.engine.alter(state, missing)
 
 
-def _bring(lake: Lake, upper: Identifier, lower: Identifier, given: Mapping[str, str], *, backfill: bool, dry_run: bool) -> Commit:
-    """One table after the one above it."""
-    source, state = lake.engine.load(upper), lake.engine.load(lower)
+def _bring(
+    lake: Lake,
+    session: Session,
+    above: _Table,
+    state: TableState,
+    given: Mapping[str, str],
+    *,
+    backfill: bool,
+    derived: bool,
+    dry_run: bool,
+) -> tuple[Commit, _Table]:
+    """One table after the one above it; and how it is then."""
     place = f"evolution.propagate(): {state.label}"
-    if contract.scd2(state) is not None:
-        log.info("%s: its next merge_scd2 takes the column", state.label)
-        return Commit(table=state.label)
-    names = source.schema.names
-    words = {name: sql.expression(expression, names, place=place) for name, expression in given.items()}
+    there = session.schema(above.rows).names
+    words = {name: sql.expression(expression, there, place=place) for name, expression in given.items()}
     key = contract.key(state) or state.identifiers
     new = [name for name in words if name not in key]
-    with lake.engine.session() as session:
-        made = session.schema(Query(f"SELECT {_items(words, new)} FROM upper", {"upper": Scan(source, source.head)}))
-        added = _added(state, made, place=place)
-        if added and not dry_run:
-            state = lake.engine.alter(state, [Alteration("add", (field.name,), field.type) for field in added])
-        figures = Commit(table=state.label, columns_added=tuple(field.name for field in added))
-        if not backfill:
-            return figures
-        if not key:
+    made = session.schema(Query(f"SELECT {_items(words, new)} FROM upper", {"upper": above.rows}))
+    added = _added(state, made, place=place)
+    if added and not dry_run:
+        state = lake.engine.alter(state, [Alteration("add", (field.name,), field.type) for field in added])
+    figures = Commit(table=state.label, columns_added=tuple(field.name for field in added), committed=bool(added) and not dry_run)
+    if backfill and not key:
+        if not derived:
             raise ConfigError(place, "has no key to be filled by", hint="write it with merge(), or give backfill=False.")
-        values = _values(session, source, {**{name: ident(name) for name in key}, **words}, key, place=place)
+        log.warning("%s has no key to be filled by: it gets the columns, which stay NULL in the rows that are there", state.label)
+    if not backfill or not key:
+        return figures, _Table(state, _with(state, added))
+    values = _values(session, above, {**{name: ident(name) for name in key}, **words}, key, place=place)
 
-        def planned(state: TableState, write_id: int) -> cas.Planned:
-            rows = session.stage(_filled(session, state, values, key, new, write_id))
-            size = count(session, rows)
-            found = attrs.evolve(figures, read=size, updated=size)
-            return cas.Planned(found, (lambda: session.merge(state, rows, on=key)) if size else None)
+    def planned(state: TableState, write_id: int) -> cas.Planned:
+        rows = session.stage(_filled(session, state, values, key, new, write_id))
+        size = count(session, rows)
+        found = attrs.evolve(figures, read=size, updated=size)
+        return cas.Planned(found, (lambda: session.merge(state, rows, on=key)) if size else None)
 
-        return cas.write(lake.engine, lower, state, Bookmark(), planned, dry_run=dry_run)
+    commit = cas.write(lake.engine, state.name, state, Bookmark(), planned, dry_run=dry_run)
+    commit = attrs.evolve(commit, committed=commit.committed or figures.committed)
+    if dry_run:
+        return commit, _Table(state, _overlaid(state, values, key, new))
+    state = lake.engine.load(state.name)
+    return commit, _Table(state, Scan(state, state.head))
+
+
+def _with(state: TableState, fields: Sequence[pa.Field]) -> Node:
+    """A table's rows, with columns that it lacks still."""
+    missing = [f"CAST(NULL AS {sql_type(field.type)}) AS {ident(field.name)}" for field in fields if field.name not in state.schema.names]
+    return Query(f"SELECT {', '.join(['*', *missing])} FROM stored", {"stored": Scan(state, state.head)})
+
+
+def _overlaid(state: TableState, values: Node, key: Sequence[str], new: Sequence[str]) -> Node:
+    """A table's rows, filled."""
+    columns = [f"d.{ident(name)}" for name in state.schema.names if name not in new]
+    columns += [f"{_now(name, state)} AS {ident(name)}" for name in new]
+    return Query(
+        f"SELECT {', '.join(columns)} FROM stored d LEFT JOIN found v ON {_same(key)}",
+        {"stored": Scan(state, state.head), "found": values},
+    )
+
+
+def _now(name: str, state: TableState) -> str:
+    """SQL for a column that is filled: what it has, else what it gets."""
+    got = f"v.{ident(f'_new_{name}')}"
+    return f"coalesce(d.{ident(name)}, {got})" if name in state.schema.names else got
+
+
+def _same(key: Sequence[str]) -> str:
+    return " AND ".join(f"d.{ident(name)} <=> v.{ident(f'_new_{name}')}" for name in key)
 
 
 def _items(words: Mapping[str, str], names: Sequence[str]) -> str:
@@ -199,36 +256,39 @@ def _added(state: TableState, made: pa.Schema, *, place: str) -> list[pa.Field]:
     return [field for field in made if field.name not in state.schema.names]
 
 
-def _values(session: Session, source: TableState, words: Mapping[str, str], key: Sequence[str], *, place: str) -> Node:
+def _values(session: Session, above: _Table, words: Mapping[str, str], key: Sequence[str], *, place: str) -> Node:
     """What the table above says now for each key: of several rows of one key, the last one's."""
-    if missing := [name for name in key if words[name] == ident(name) and name not in source.schema.names]:
+    there = session.schema(above.rows).names
+    if missing := [name for name in key if words[name] == ident(name) and name not in there]:
         raise ConfigError(
-            place, f"{source.label} lacks columns of the key", got=", ".join(map(repr, missing)), hint="say in path= what they are there."
+            place,
+            f"{above.state.label} lacks columns of the key",
+            got=", ".join(map(repr, missing)),
+            hint="say in path= what they are there.",
         )
     made = ", ".join(f"{expression} AS {ident(f'_new_{name}')}" for name, expression in words.items())
-    rows = Query(f"SELECT *, {made} FROM upper", {"upper": Scan(source, source.head)})
-    if {ident(name) for name in contract.key(source)} == {words[name] for name in key}:  # there is one row of each
+    rows = Query(f"SELECT *, {made} FROM upper", {"upper": above.rows})
+    if {ident(name) for name in contract.key(above.state)} == {words[name] for name in key}:  # there is one row of each
         once = "SELECT * FROM rows"
     else:
-        order = order_columns(source.schema.names, None, place=place)
+        order = order_columns(there, None, place=place)
         numbered = nth(session.schema(rows), [f"_new_{name}" for name in key], order)
         once = f"SELECT * FROM (SELECT *, {numbered} AS _nth FROM rows) WHERE _nth = 1"
-    alive = "" if system.OPERATION not in source.schema.names else f" AND {ident(system.OPERATION)} <> '{system.DELETE}'"
+    alive = "" if system.OPERATION not in there else f" AND {ident(system.OPERATION)} <> '{system.DELETE}'"
     picked = ", ".join(ident(f"_new_{name}") for name in words)
     return session.stage(Query(f"SELECT {picked} FROM ({once}) WHERE true{alive}", {"rows": rows}))
 
 
 def _filled(session: Session, state: TableState, values: Node, key: Sequence[str], new: Sequence[str], write_id: int) -> Query:
     """The rows that are NULL in a new column for which there is a value now."""
-    own = {name: f"coalesce(d.{ident(name)}, v.{ident(f'_new_{name}')})" for name in new} | {system.WRITE_ID: f"CAST({write_id} AS BIGINT)"}
+    own = {name: _now(name, state) for name in new} | {system.WRITE_ID: f"CAST({write_id} AS BIGINT)"}
     columns = [f"{own.get(name, f'd.{ident(name)}')} AS {ident(name)}" for name in state.schema.names]
     columns += [f"d.{name}" for name in session.places]
-    same = " AND ".join(f"d.{ident(name)} <=> v.{ident(f'_new_{name}')}" for name in key)
     # In a dry run, the column may not be there.
     there = {name: f"d.{ident(name)} IS NULL AND " if name in state.schema.names else "" for name in new}
     wanted = " OR ".join(f"({empty}v.{ident(f'_new_{name}')} IS NOT NULL)" for name, empty in there.items())
     return Query(
-        f"SELECT {', '.join(columns)}, 'update' AS _change FROM stored d JOIN found v ON {same} WHERE {wanted}",
+        f"SELECT {', '.join(columns)}, 'update' AS _change FROM stored d JOIN found v ON {_same(key)} WHERE {wanted}",
         {"stored": Scan(state, state.head, places=True), "found": values},
         ordered=True,
     )

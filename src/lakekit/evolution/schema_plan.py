@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import attrs
+from sqlglot import exp
 
 from lakekit.engines.types import arrow_type, ident, sql_type
 from lakekit.errors import ConfigError, SchemaError
@@ -27,7 +28,7 @@ _WHY: Final[dict[Action, str]] = {
     "keep": "the table stays as it is",
 }
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-"""Names that need no quotes, as far as they are no words of the dialect's; then the statement says so by itself."""
+"""Names that need no quotes in Spark, which takes its own words as names."""
 _TRINO: Final = {"STRING": "VARCHAR", "FLOAT": "REAL", "BINARY": "VARBINARY", "INT": "INTEGER", "TIME": "TIME(6)"}
 
 
@@ -51,12 +52,14 @@ class SchemaPlan:
         steps: Each change with its action.
         schema_id: Iceberg's id of the schema that it was made for. None: the table is not there yet.
         names: Source column to the table's, where they differ in case only.
+        catalog: What the engine's session calls the table's catalog. None: statements leave it to whoever runs them.
     """
 
     table: str
     steps: tuple[Step, ...]
     schema_id: int | None = None
     names: dict[str, str] = attrs.field(factory=dict)
+    catalog: str | None = None
 
     def of(self, *actions: Action) -> tuple[Change, ...]:
         """The changes about which this is done."""
@@ -82,8 +85,9 @@ class SchemaPlan:
         ALTER TABLE bronze.orders ALTER COLUMN id TYPE BIGINT;
         ALTER TABLE bronze.orders ADD COLUMN device_type STRING;
         """
+        where = _path((*([self.catalog] if self.catalog else []), *self.table.split(".")), dialect)
         return [
-            f"ALTER TABLE {self.table} {words};"
+            f"ALTER TABLE {where} {words};"
             for step in self.steps
             if step.action in ("evolve", "fail") and (words := _alteration(step.change, dialect))
         ]
@@ -116,7 +120,13 @@ class SchemaPlan:
     def to_json(self) -> str:
         """The plan as JSON, for a person or another task to look at and to apply."""
         return json.dumps(
-            {"table": self.table, "schema_id": self.schema_id, "names": self.names, "steps": [_plain(step) for step in self.steps]}
+            {
+                "table": self.table,
+                "catalog": self.catalog,
+                "schema_id": self.schema_id,
+                "names": self.names,
+                "steps": [_plain(step) for step in self.steps],
+            }
         )
 
     @classmethod
@@ -129,7 +139,7 @@ class SchemaPlan:
         try:
             known = json.loads(words)
             steps = tuple(_step(one) for one in known["steps"])
-            return cls(known["table"], steps, known["schema_id"], dict(known["names"]))
+            return cls(known["table"], steps, known["schema_id"], dict(known["names"]), known.get("catalog"))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ConfigError("SchemaPlan.from_json()", "expected a plan's own JSON", got=type(error).__name__) from None
 
@@ -151,10 +161,18 @@ class SchemaPlan:
         return f"<table><caption>{html.escape(self.table)}</caption><thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table>"
 
 
-def make(table: str, found: Difference, policy: Policy, *, schema_id: int | None = None, place: str = "evolution.plan") -> SchemaPlan:
+def make(
+    table: str,
+    found: Difference,
+    policy: Policy,
+    *,
+    schema_id: int | None = None,
+    catalog: str | None = None,
+    place: str = "evolution.plan",
+) -> SchemaPlan:
     """The plan for differences under a policy."""
     require_policy(policy, place=place)
-    return SchemaPlan(table, tuple(Step(change, action(change, policy)) for change in found.changes), schema_id, found.names)
+    return SchemaPlan(table, tuple(Step(change, action(change, policy)) for change in found.changes), schema_id, found.names, catalog)
 
 
 def _kinds(change: Change) -> str:
@@ -175,10 +193,13 @@ def _alteration(change: Change, dialect: Dialect) -> str | None:
 
 
 def _path(path: Path, dialect: Dialect) -> str:
-    return ".".join(
-        name if _PLAIN.fullmatch(name) else f'"{name.replace(chr(34), chr(34) * 2)}"' if dialect == "trino" else ident(name)
-        for name in path
-    )
+    return ".".join(_name(name, dialect) for name in path)
+
+
+def _name(name: str, dialect: Dialect) -> str:
+    if dialect == "trino":
+        return exp.to_identifier(name).sql("trino")
+    return name if _PLAIN.fullmatch(name) else ident(name)
 
 
 def _words(kind: pa.DataType, dialect: Dialect) -> str:

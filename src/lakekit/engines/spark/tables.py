@@ -141,7 +141,7 @@ class SparkEngine:
                 hint="drop it from the catalog and load it again, or restore its metadata file.",
             ) from None
         native = SparkTable(self.spark, self.catalog, path, ".".join(map(ident, table)), metadata)
-        return attrs.evolve(state_of(table, metadata, native), schema=current_schema(metadata))
+        return attrs.evolve(state_of(table, metadata, native), schema=current_schema(metadata), catalog=self.catalog)
 
     def _path(self, table: Identifier) -> str:
         return ".".join(map(ident, (self.catalog, *table)))
