@@ -6,10 +6,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lakekit.evolution.detect import apply, drift, plan
+    from lakekit.evolution.detect import apply, plan
     from lakekit.evolution.differences import Change, Difference, diff
     from lakekit.evolution.policy import Policy
     from lakekit.evolution.propagation import propagate
+    from lakekit.evolution.report import Drift, drift
     from lakekit.evolution.rescue import unrescue
     from lakekit.evolution.schema_plan import SchemaPlan, Step
     from lakekit.evolution.versions import Version, history
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "Change": "differences",
     "Difference": "differences",
+    "Drift": "report",
     "Policy": "policy",
     "SchemaPlan": "schema_plan",
     "Step": "schema_plan",
     "Version": "versions",
     "apply": "detect",
     "diff": "differences",
-    "drift": "detect",
+    "drift": "report",
     "history": "versions",
     "plan": "detect",
     "propagate": "propagation",
@@ -34,6 +36,7 @@ _HOMES = {
 __all__ = [
     "Change",
     "Difference",
+    "Drift",
     "Policy",
     "SchemaPlan",
     "Step",

@@ -1,12 +1,11 @@
-"""plan, drift, apply: what a source has that a table lacks, and the table's schema made to follow."""
+"""plan, apply: what a source has that a table lacks, and the table's schema made to follow."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from lakekit.engines.plan import TableState
-from lakekit.errors import CommitConflictError, ConfigError
+from lakekit.errors import CommitConflictError
 from lakekit.evolution.differences import Difference
 from lakekit.evolution.fit import alteration, planned
 from lakekit.evolution.policy import Policy
@@ -51,33 +50,6 @@ def plan(lake: Lake, source_or_table: Source | TableName, *, into: TableName, po
     if state is None:
         return make(text(name), Difference(), policy)
     return planned(state, incoming, policy, keys=contract.key(state), place="evolution.plan")
-
-
-def drift(lake: Lake, source: Source | Mapping[TableName, Source], table: TableName | None = None) -> list[SchemaPlan]:
-    """Which tables their sources have moved away from: for an orchestrator to poll, and a person to decide on.
-
-    Args:
-        lake: Where the tables are.
-        source: A source, or table to source for several.
-        table: The table of the one source.
-
-    Returns:
-        A plan for each table that differs, under the policy ``"fail"``, so that it holds the statements to run. Empty: none differs.
-
-    Raises:
-        ConfigError: One source without a table.
-        SourceError: A source can't be reached.
-    """
-    if isinstance(source, Mapping):
-        pairs = dict(source)
-    elif table is not None:
-        pairs = {table: source}
-    else:
-        raise ConfigError(
-            "evolution.drift(table=)", "expected the table of the source", hint="name it, or give a mapping of table to source."
-        )
-    found = [plan(lake, one, into=name, policy="fail") for name, one in pairs.items()]
-    return [one for one in found if one]
 
 
 def apply(lake: Lake, plan: SchemaPlan) -> tuple[str, ...]:

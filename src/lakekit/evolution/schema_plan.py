@@ -117,17 +117,19 @@ class SchemaPlan:
             hint="run:\n" + "\n".join(statements) if statements else "give the column, or write to another table.",
         )
 
+    def to_dict(self) -> dict[str, Any]:
+        """The plan in plain values."""
+        return {
+            "table": self.table,
+            "catalog": self.catalog,
+            "schema_id": self.schema_id,
+            "names": dict(self.names),
+            "steps": [_plain(step) for step in self.steps],
+        }
+
     def to_json(self) -> str:
         """The plan as JSON, for a person or another task to look at and to apply."""
-        return json.dumps(
-            {
-                "table": self.table,
-                "catalog": self.catalog,
-                "schema_id": self.schema_id,
-                "names": self.names,
-                "steps": [_plain(step) for step in self.steps],
-            }
-        )
+        return json.dumps(self.to_dict())
 
     @classmethod
     def from_json(cls, words: str) -> SchemaPlan:

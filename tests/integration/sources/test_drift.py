@@ -16,7 +16,7 @@ from confluent_kafka import Producer
 import lakekit as lk
 from lakekit import evolution
 from lakekit.engines.types import sql_type
-from lakekit.errors import SchemaError
+from lakekit.errors import LakekitError, SchemaError
 from lakekit.sources.postgres import PostgresTable
 from tests.contract.helpers import foreign
 from tests.integration.sources import kafka_topics
@@ -279,3 +279,36 @@ def test_producers_of_two_versions_at_once_lose_no_value(schema: Any, kafka: Kaf
     found = silver(lake, "id", "price", "device", "_rescued_data", table=kafka_topics.INTO)
     assert found[:count] == [(n, n, None, {}) for n in range(count)]
     assert found[count:] == [(1000 + n, None, f"phone {n}", {"price": {"amount": n, "currency": "EUR"}}) for n in range(1, count)]
+
+
+def test_drift_is_reported_over_many_tables_and_a_source_that_fails_keeps_no_other_from_it(
+    things: PostgresTable, lake: lk.Lake, database: str, market: Market, mongo: str
+) -> None:
+    market["orders"].insert_one({"_id": 1})
+    lk.ingest(lake, things, into=BRONZE)
+    lk.ingest(lake, orders(market, mongo), into="bronze.orders")
+    sources: dict[Any, Any] = {
+        BRONZE: things,
+        "bronze.orders": orders(market, mongo),
+        "bronze.gone": shop(database.replace("@127.0.0.1:", "@127.0.0.1:1")).table("gone"),
+        "bronze.not_there_yet": things,
+    }
+    assert evolution.drift(lake, things, BRONZE).same == (BRONZE,)
+    assert evolution.drift(lake, sources).same == (BRONZE, "bronze.orders", "bronze.not_there_yet")
+    execute(database, "ALTER TABLE things ADD COLUMN device_type text, ALTER COLUMN size TYPE bigint, ALTER COLUMN price TYPE text")
+    found = evolution.drift(lake, sources)
+    assert found.statements() == [
+        "ALTER TABLE bronze.things ALTER COLUMN size TYPE BIGINT;",
+        "ALTER TABLE bronze.things ADD COLUMN device_type STRING;",
+    ]
+    assert {step.change.kind for step in found.plans[0].steps} == {"widening", "conflict", "additive"}
+    assert list(found.failed) == ["bronze.gone"]
+    assert found
+    assert "conflict price: DECIMAL(6, 2) -> STRING: fail" in str(found)
+    assert str(found).endswith("as their sources: 2 of 4 tables")
+    (again,) = (evolution.SchemaPlan.from_json(json.dumps(one)) for one in json.loads(found.to_json())["plans"])
+    assert again == found.plans[0]
+    password = database.partition("@")[0].rpartition(":")[2]
+    assert password not in found.to_json() + str(found) + found._repr_html_()
+    with pytest.raises(LakekitError):
+        evolution.drift(lake, sources["bronze.gone"], "bronze.gone")
