@@ -29,8 +29,8 @@ SYSTEMS = frozenset({"dbt", "dlt", "iceberg", "koheesio", "mack", "pyiceberg", "
 """``expected`` says under such a name, alone or before ``_``, what that system does where lakekit decides otherwise."""
 PARTS = ("expected", "batch", "initial")
 """Whose columns ``types`` may speak of. What is expected has, unless it says otherwise, the types of the batches, then those of before."""
-OPERATIONS = {"c": UPSERT, "r": UPSERT, "u": UPSERT, "d": DELETE}
-"""``_op``, in Debezium's words."""
+OPERATIONS = {"c": UPSERT, "i": UPSERT, "r": UPSERT, "u": UPSERT, "upsert": UPSERT, "d": DELETE, "delete": DELETE}
+"""``_op``, mostly in Debezium's words."""
 SEQUENCES = frozenset({"_seq", "_last_seq"})
 """What the sequence of the events is called in rows that are stored."""
 
@@ -46,6 +46,12 @@ class Case:
         return None if self.fields["key"] is None else tuple(self.fields["key"])
 
     @property
+    def sequence(self) -> tuple[str, ...]:
+        """The columns by which events are in order, the first one before the others."""
+        given = self.fields.get("sequence_by") or ()
+        return (given,) if isinstance(given, str) else tuple(given)
+
+    @property
     def options(self) -> Mapping[str, Any]:
         return self.fields.get("options", {})
 
@@ -57,7 +63,7 @@ class Case:
     @property
     def ignored(self) -> frozenset[str]:
         """The columns that are not compared."""
-        compare = self.fields.get("compare", {})
+        compare = {name: value for name, value in self.fields.get("compare", {}).items() if name.partition("_")[0] not in SYSTEMS}
         require_known(compare, {"order", "ignore"}, place="compare")
         if compare.get("order"):
             raise ValueError("compare: the rows of a table have no order")
@@ -69,26 +75,26 @@ class Case:
         if "initial_generator" in self.fields:
             require_known(self.fields["initial_generator"], {"rows"}, place="initial_generator")
             return generated(self.fields["initial_generator"]["rows"])
-        return self._rows(self.fields["initial"])
+        return self.told(self.fields.get("initial", ()))
 
-    def batches(self, field: str) -> list[list[Row]]:
-        """The rows of each batch."""
+    def batches(self, field: str, *, also: Collection[str] = ()) -> list[list[Row]]:
+        """The rows of each batch. ``also``: what else a batch may say, for whoever asks to look at."""
         found: list[list[Row]] = []
         for batch in self.fields.get(field, ()):
-            require_known(batch, {"rows", "generator"}, place=field)
-            found.append(generated(batch["generator"]) if "generator" in batch else self._rows(batch["rows"]))
+            require_known(batch, {"rows", "generator", *also}, place=field)
+            found.append(generated(batch["generator"]) if "generator" in batch else self.told(batch["rows"]))
         return found
 
     @property
     def rows(self) -> list[Row]:
         """The rows that the table is to hold at the end."""
-        return self._rows(self.expected.get("rows", ()))
+        return self.told(self.expected.get("rows", ()))
 
     def table(self, rows: Sequence[Row], part: str) -> pa.Table:
         """Rows as Arrow. ``types`` says what JSON can't; a value that is always NULL has the type it has elsewhere."""
-        everything = [*self.initial, *self.rows]
+        everything = [*self.initial, *self.rows, *rows]
         for field in ("prior_batches", "batches"):
-            everything += [row for batch in self.batches(field) for row in batch]
+            everything += [row for batch in self.batches(field, also=("as_of",)) for row in batch]
         names = list(dict.fromkeys(name for row in rows or everything for name in row))
         return pa.table({name: self._column(name, [row.get(name) for row in rows], part, everything) for name in names})
 
@@ -102,11 +108,12 @@ class Case:
             return column
         return pa.array(values, settled(pa.array([row.get(name) for row in everything]).type))
 
-    def _rows(self, rows: Iterable[Row]) -> list[Row]:
+    def told(self, rows: Iterable[Row]) -> list[Row]:
+        """Rows in lakekit's words."""
         return [{self._name(name): OPERATIONS[value] if name == "_op" else value for name, value in row.items()} for row in rows]
 
     def _name(self, name: str) -> str:
-        name = OPERATION if name == "_op" else self.fields.get("sequence_by") or name if name in SEQUENCES else name
+        name = OPERATION if name == "_op" else self.sequence[0] if name in SEQUENCES and self.sequence else name
         if is_system(name) and name != OPERATION:
             raise ValueError(f"a column of unknown meaning: {name}")
         return name

@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 import lakekit as lk
 from lakekit.errors import ConfigError, ContractError, GuardError, SchemaError
 from lakekit.gold.keys import hash63
-from tests.contract.helpers import foreign, frame, snapshots
+from tests.contract.helpers import figures, foreign, frame, made_elsewhere, snapshots
 
 DIM = "gold.dim_people"
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -219,3 +220,31 @@ def test_dry_run_counts_and_writes_nothing(lake: Any) -> None:
     assert (commit.inserted, commit.updated, commit.committed) == (1, 1, False)
     assert foreign(lake, DIM).metadata == before
     assert lake.tables() == [DIM]
+
+
+# Tables of other tools.
+
+
+def test_a_table_that_another_tool_filled_is_taken_over_whole_with_the_first_merge(lake: Any) -> None:
+    kind = pa.timestamp("us", "UTC")
+    rows = {"id": [1, 1, 2], "name": ["a", "b", "c"], "valid_from": [at(0), at(3), at(1)], "valid_to": [at(3), None, None]}
+    made_elsewhere(lake, DIM, pa.table({name: pa.array(values, kind if "valid" in name else None) for name, values in rows.items()}))
+    put(lake, "a", event(1, 5, "B"), surrogate_key="person_key")
+    assert history(lake, "is_current") == [(1, "a", 0, 3, False), (1, "b", 3, 5, False), (1, "B", 5, None, True), (2, "c", 1, None, True)]
+    assert history(lake, "person_key")[-1][-1] == hash63([2], ["BIGINT"])
+    assert put(lake, "b", event(2, 4, "c"), surrogate_key="person_key").inserted == 0
+
+
+def test_a_validity_column_of_another_type_is_named_before_anything_is_written(lake: Any) -> None:
+    made_elsewhere(lake, DIM, pa.table({"id": [1], "name": ["a"], "valid_from": ["2026-01-01"], "valid_to": pa.array([None], pa.string())}))
+    with pytest.raises(SchemaError, match="valid_from"):
+        put(lake, "a", event(1, 5, "B"))
+    assert foreign(lake, DIM).schema().column_names == ["id", "name", "valid_from", "valid_to"]
+
+
+def test_a_field_that_is_new_inside_of_a_tracked_list_of_structs_is_kept_and_tracked(lake: Any) -> None:
+    put(lake, "a", event(1, 0, "a", homes=[{"city": "Bonn"}]))
+    grown = event(1, 2, "a", homes=[{"city": "Bonn", "zip": "53"}])
+    tried = put(lake, "b", grown, dry_run=True)
+    assert figures(put(lake, "b", grown)) == figures(tried)
+    assert history(lake, "homes") == [(1, "a", 0, 2, [{"city": "Bonn", "zip": None}]), (1, "a", 2, None, [{"city": "Bonn", "zip": "53"}])]

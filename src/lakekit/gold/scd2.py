@@ -130,7 +130,7 @@ def merge_scd2(
     instant = effective_at or (EFFECTIVE_AT if observed else system.SOURCE_TIMESTAMP)
     given = Scd2Spec(
         key=keys,
-        columns=dimension.event_columns(batch, state),
+        columns=dimension.event_columns(batch, state, (surrogate_key, *valid_columns)),
         effective_at=instant,
         unstored={instant: "TIMESTAMP"} if instant == EFFECTIVE_AT else {},
         order_by=() if order_by is None else as_columns(order_by, place="merge_scd2(order_by=)"),
@@ -238,7 +238,8 @@ def _plan(
     session: Session, state: TableState, events: Frame, tombstones: Node, spec: Scd2Spec, write_id: int, figures: Commit
 ) -> cas.Planned:
     inputs = {"events": events, "versions": touched_versions(session, state, events, spec), "tombstones": tombstones}
-    changes: Node = Query(changes_sql(spec), inputs)
+    foreign = dimension.is_foreign(state)
+    changes: Node = Query(changes_sql(spec, foreign=foreign), inputs)
     if spec.surrogate_key is not None and not _has_members(session, state, spec.surrogate_key):
         names = ", ".join(ident(name) for name, _ in [*spec.columns, *((column.name, column.type) for column in state_columns(spec))])
         members = Query(members_sql(spec), {})
@@ -258,7 +259,7 @@ def _plan(
     )
     figures = attrs.evolve(figures, inserted=found["inserted"], updated=found["updated"], deleted=found["closed"], removed=found["removed"])
     touched = found["inserted"] + found["updated"] + found["removed"]
-    return cas.Planned(figures, (lambda: session.merge(state, staged, on=merge_on(spec))) if touched else None)
+    return cas.Planned(figures, (lambda: session.merge(state, staged, on=merge_on(spec, foreign=foreign))) if touched else None)
 
 
 def _has_members(session: Session, state: TableState, surrogate_key: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
@@ -10,9 +10,10 @@ import pyarrow as pa
 
 from lakekit import columns as system
 from lakekit.batch import Batch
+from lakekit.bookmark import WRITE_ID
 from lakekit.engines.plan import Node, Query, Scan, TableState
 from lakekit.engines.sql import literal
-from lakekit.engines.types import arrow_type, ident, sql_type, widens
+from lakekit.engines.types import arrow_type, ident, sql_type
 from lakekit.errors import ConfigError, SchemaError
 from lakekit.gold.scd2_spec import ABSORBED, AT, IS_CURRENT, IS_DELETED, Scd2Spec, merge_on, state_columns
 from lakekit.incremental import contract, target
@@ -29,30 +30,25 @@ NewColumn = Literal["adopt", "version_all", "refuse", "rebuild"]
 _CARRIED = (system.SOURCE, system.SOURCE_TIMESTAMP, system.INGESTION_TIMESTAMP, system.RESCUED_DATA)
 
 
-def event_columns(batch: Batch, state: TableState | None, *, leave_out: str | None = None) -> list[tuple[str, str]]:
+def event_columns(batch: Batch, state: TableState | None, own: Collection[str | None]) -> list[tuple[str, str]]:
     """The stored columns that come with events, with their types: the table's in its order, then new ones.
 
     Args:
-        batch: The events.
+        batch: The events, in the types that the table will have.
         state: The dimension. None: it is not there yet.
-        leave_out: A column of the events that isn't stored.
+        own: The names of the columns that the dimension has for itself.
     """
-    given = {field.name: field.type for field in batch.schema if _is_stored(field.name) and field.name != leave_out}
+    given = {field.name: field.type for field in batch.schema if _is_stored(field.name)}
     if state is None:
         return [(name, sql_type(kind)) for name, kind in given.items()]
-    noted = contract.scd2(state) or {}
-    own = {noted.get("surrogate_key"), noted.get("valid_from"), noted.get("valid_to"), IS_CURRENT, IS_DELETED}
+    own = {*own, IS_CURRENT, IS_DELETED}
     stored = {field.name: field.type for field in state.schema if field.name not in own and _is_stored(field.name)}
-    columns = [(name, sql_type(_wider(kind, given.get(name, kind)))) for name, kind in stored.items()]
+    columns = [(name, sql_type(given.get(name, kind))) for name, kind in stored.items()]
     return columns + [(name, sql_type(kind)) for name, kind in given.items() if name not in stored]
 
 
 def _is_stored(name: str) -> bool:
     return name in _CARRIED or not system.is_system(name)
-
-
-def _wider(stored: pa.DataType, given: pa.DataType) -> pa.DataType:
-    return given if widens(stored, given) else stored
 
 
 def adopted(state: TableState | None) -> dict[str, str]:
@@ -116,9 +112,19 @@ def require_same(state: TableState, spec: Scd2Spec) -> None:
 
     Raises:
         ConfigError: They differ.
+        SchemaError: A column that another tool made for the same purpose is of another type.
     """
     noted = contract.scd2(state)
     if noted is None:
+        for column in state_columns(spec):
+            found = sql_type(state.schema.field(column.name).type) if column.name in state.schema.names else None
+            if column.name != ABSORBED and found not in (None, column.type):
+                raise SchemaError(
+                    f"merge_scd2(): {state.label}",
+                    f"the column {column.name!r} has to be {column.type}, as effective_at is",
+                    got=found,
+                    hint="convert it, or let the dimension have columns of its own: valid_columns=.",
+                )
         return
     for name, value in _noted(spec).items():
         if noted[name] != value:
@@ -166,7 +172,7 @@ def stored_versions(state: TableState, spec: Scd2Spec, *, bounds: Mapping[str, t
     def fitted(name: str, kind: str) -> str:
         if name in fitting:
             return ident(name)
-        if name == ABSORBED and name in there:
+        if name in there and "<" in kind:
             return f"lk_refit({ident(name)}, {literal(there[name])}, {literal(kind)}) AS {ident(name)}"
         return f"CAST({ident(name) if name in there else 'NULL'} AS {kind}) AS {ident(name)}"
 
@@ -174,12 +180,22 @@ def stored_versions(state: TableState, spec: Scd2Spec, *, bounds: Mapping[str, t
     if ABSORBED in there:  # pyiceberg 0.12, which reads files that DuckDB can't, makes an empty list of structs out of NULL
         told = f"CASE WHEN size({ident(ABSORBED)}) > 0 THEN {ident(ABSORBED)} END AS {ident(ABSORBED)}"
         scan = Query(f"SELECT * EXCEPT ({ident(ABSORBED)}), {told} FROM stored", {"stored": scan})
-    real = f" WHERE {ident(spec.surrogate_key)} >= 0" if spec.surrogate_key in there else ""
+    real = f" WHERE COALESCE({ident(spec.surrogate_key)}, 0) >= 0" if spec.surrogate_key in there else ""
     return Query(f"SELECT {items} FROM stored{real}", {"stored": scan})
 
 
+def is_foreign(state: TableState) -> bool:
+    """Whether another tool made the rows of a table, and lakekit hasn't written to it yet."""
+    return state.head is not None and not any(WRITE_ID in found.summary for found in state.ancestry())
+
+
 def touched_versions(session: Session, state: TableState, events: Frame, spec: Scd2Spec) -> Node:
-    """The stored versions of the keys that events are about, from the files that may hold them."""
+    """The stored versions of the keys that events are about, from the files that may hold them; all of a table that another tool filled.
+
+    (There, the columns that a dimension has for itself are missing, and are filled by the first merge.)
+    """
+    if is_foreign(state):
+        return stored_versions(state, spec)
     figures = ", ".join(f"min({ident(name)}) AS `min_{index}`, max({ident(name)}) AS `max_{index}`" for index, name in enumerate(spec.key))
     found = session.one(Query(f"SELECT {figures} FROM events", {"events": events}))
     bounds = {name: (found[f"min_{index}"], found[f"max_{index}"]) for index, name in enumerate(spec.key)}

@@ -264,13 +264,13 @@ def state_columns(spec: Scd2Spec) -> tuple[StateColumn, ...]:
     return tuple(found)
 
 
-def merge_on(spec: Scd2Spec) -> tuple[str, ...]:
+def merge_on(spec: Scd2Spec, *, foreign: bool = False) -> tuple[str, ...]:
     """The columns on which changes are merged: unique in the table, and stable.
 
     The key comes first, because files are pruned by it. Behind it the surrogate key, where there is one: an inferred member is then
-    overwritten in place.
+    overwritten in place. Rows of another tool (``foreign``) have none yet.
     """
-    return (*spec.key, spec.surrogate_key or spec.valid_from)
+    return (*spec.key, spec.valid_from if foreign or spec.surrogate_key is None else spec.surrogate_key)
 
 
 def tombstone_columns(spec: Scd2Spec) -> tuple[StateColumn, ...]:

@@ -32,6 +32,7 @@ from lakekit.gold.scd2_spec import (
     IS_DELETED,
     Scd2Spec,
     instant_literal,
+    merge_on,
     state_columns,
     tombstone_columns,
 )
@@ -39,12 +40,13 @@ from lakekit.gold.scd2_spec import (
 _UP_TO_NOW: Final = "RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
 
 
-def changes_sql(spec: Scd2Spec) -> str:
+def changes_sql(spec: Scd2Spec, *, foreign: bool = False) -> str:
     """SQL for the rows to merge on ``merge_on(spec)``: full rows of the dimension, and ``_change``: 'insert', 'update' or 'delete'.
 
-    A stored row that stays as it is isn't among them: running the same events again gives no row.
+    A stored row that stays as it is isn't among them: running the same events again gives no row. ``foreign``: the stored rows are of
+    another tool, and all there are.
     """
-    return _with([*_runs(spec), *_versions(spec)], _difference(spec))
+    return _with([*_runs(spec), *_versions(spec)], _difference(spec, merge_on(spec, foreign=foreign)))
 
 
 def tombstones_sql(spec: Scd2Spec) -> str:
@@ -307,9 +309,8 @@ def _memory(spec: Scd2Spec) -> str:
     return f"memory AS (SELECT {group}, lk_collect({element}, {position}) AS {ident(ABSORBED)} FROM runs WHERE {members} GROUP BY {group} HAVING {having})"
 
 
-def _difference(spec: Scd2Spec) -> str:
+def _difference(spec: Scd2Spec, identity: Sequence[str]) -> str:
     names = [name for name, _ in spec.columns] + [column.name for column in state_columns(spec)]
-    identity = [*spec.key, spec.surrogate_key or spec.valid_from]
     columns = [f"CASE WHEN c.`__there` THEN c.{ident(name)} ELSE s.{ident(name)} END AS {ident(name)}" for name in names]
     change = "CASE WHEN s.`__there` IS NULL THEN 'insert' WHEN c.`__there` IS NULL THEN 'delete' ELSE 'update' END"
     on = " AND ".join(f"c.{ident(name)} = s.{ident(name)}" for name in identity)
@@ -324,7 +325,7 @@ def _members(spec: Scd2Spec) -> str:
     """The stored versions without the special members, which no event is about."""
     if spec.surrogate_key is None:
         return "versions"
-    return f"(SELECT * FROM versions WHERE {ident(spec.surrogate_key)} >= 0)"
+    return f"(SELECT * FROM versions WHERE COALESCE({ident(spec.surrogate_key)}, 0) >= 0)"
 
 
 def _keys(spec: Scd2Spec, relation: str = "") -> list[str]:
