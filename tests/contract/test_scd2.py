@@ -158,6 +158,79 @@ def test_a_rebuild_computes_history_anew_from_the_whole_log_and_refuses_a_part_o
     assert history(lake, "city") == [(1, "a", 0, 2, "Bonn"), (1, "a", 2, None, "Kiel")]
 
 
+def test_members_are_rebuilt_from_their_log_and_others_stay_as_they_are(lake: Any) -> None:
+    put(lake, "a", event(1, 0, "a"), event(1, 2, "wrong"), event(2, 0, "b"), event(3, 1, None, "delete"), event(1, 4, None, "delete"))
+    log = [event(1, 0, "a"), event(1, 2, "right"), event(1, 3, "z"), event(2, 0, "other"), event(3, 1, "c")]
+    lk.append(frame(lake, "log", *log), into="bronze.people")
+    chosen = lk.read(lake, "bronze.people").sql("SELECT * FROM batch WHERE id IN (1, 3)")
+    options = {"into": DIM, "key": "id", "effective_at": "at", "rebuild": True}
+    tried = lk.merge_scd2(chosen, **options, dry_run=True)
+    assert (tried.inserted, tried.updated, tried.committed) == (2, 2, False)
+    lk.merge_scd2(chosen, **options)
+    assert history(lake) == [(1, "a", 0, 2), (1, "right", 2, 3), (1, "z", 3, None), (2, "b", 0, None), (3, "c", 1, None)]
+    assert not lk.merge_scd2(chosen, **options).committed
+    put(lake, "b", event(3, 0, "early"))  # the delete that the log doesn't tell is forgotten
+    assert history(lake)[-2:] == [(3, "early", 0, 1), (3, "c", 1, None)]
+    with pytest.raises(ConfigError, match="every event"):
+        put(lake, "c", event(1, 9, "x"), rebuild=True)
+
+
+def test_a_column_that_a_batch_does_not_have_keeps_its_value(lake: Any) -> None:
+    put(lake, "a", event(1, 0, "a", city="Bonn", visits=1), event(1, 4, "a", city="Kiel", visits=2), track=("name", "city"))
+    put(lake, "b", event(1, 6, "b"), track=("name", "city"))
+    put(lake, "c", event(1, 2, "late"), track=("name", "city"))
+    expected = [(1, "a", 0, 2, "Bonn", 1), (1, "late", 2, 4, "Bonn", 1), (1, "a", 4, 6, "Kiel", 2), (1, "b", 6, None, "Kiel", 2)]
+    assert history(lake, "city", "visits") == expected
+    assert not put(lake, "d", event(1, 6, "b"), event(1, 2, "late"), track=("name", "city")).committed
+
+
+def test_a_column_that_a_full_feed_does_not_have_keeps_its_value(lake: Any) -> None:
+    full(lake, 0, {"id": 1, "name": "a", "city": "Bonn"}, {"id": 2, "name": "b", "city": "Kiel"})
+    commit = full(lake, 1, {"id": 1, "name": "a"}, {"id": 2, "name": "B"})
+    assert (commit.inserted, commit.unchanged) == (1, 1)
+    assert history(lake, "city") == [(1, "a", 0, None, "Bonn"), (2, "b", 0, 1, "Kiel"), (2, "B", 1, None, "Kiel")]
+
+
+def test_a_widened_key_and_a_widened_column_neither_open_versions_nor_change_surrogate_keys(lake: Any) -> None:
+    def small(run: str, kind: pa.DataType, *days: int) -> lk.Commit:
+        columns = {"id": pa.array([1] * len(days), kind), "size": pa.array([7] * len(days), kind), "at": [at(day) for day in days]}
+        batch = lk.from_frame(lake, pa.table(columns), run_id=run)
+        return lk.merge_scd2(batch, into=DIM, key="id", effective_at="at", surrogate_key="size_key")
+
+    small("a", pa.int32(), 0, 2)
+    before = {row["size_key"] for row in lk.read(lake, DIM).to_arrow().to_pylist()}
+    small("b", pa.int64(), 1, 5)
+    rows = [row for row in lk.read(lake, DIM).to_arrow().to_pylist() if row["id"]]
+    assert [(row["size"], row["valid_from"], row["valid_to"]) for row in rows] == [(7, at(0), None)]
+    assert {row["size_key"] for row in lk.read(lake, DIM).to_arrow().to_pylist()} == before
+
+
+def test_a_composite_key_is_a_key_in_all_its_parts(lake: Any) -> None:
+    def place(run: str, *rows: tuple[str | None, int, int, str | None, str]) -> lk.Commit:
+        names = ("country", "zip", "day", "name", "_operation")
+        given = [dict(zip(names, row, strict=True)) for row in rows]
+        events = [{**{name: row[name] for name in row if name != "day"}, "at": at(row["day"])} for row in given]
+        options = {"key": ("country", "zip"), "effective_at": "at", "surrogate_key": "place_key"}
+        return lk.merge_scd2(frame(lake, run, *events), into=DIM, **options)
+
+    place("a", ("DE", 1, 0, "a", "upsert"), ("DE", 2, 0, "b", "upsert"), ("FR", 1, 0, "c", "upsert"), ("DE", 3, 4, None, "delete"))
+    commit = place("b", ("DE", 1, 3, "A", "upsert"), ("FR", 1, 2, None, "delete"), ("DE", 3, 2, "d", "upsert"), (None, 1, 1, "x", "upsert"))
+    assert (commit.rejected, commit.late) == (1, 0)
+    rows = [row for row in lk.read(lake, DIM).to_arrow().to_pylist() if row["country"]]
+    found = sorted((row["country"], row["zip"], row["name"], row["valid_from"], row["valid_to"]) for row in rows)
+    assert [(*row[:3], (row[3] - DAY).days, row[4] and (row[4] - DAY).days) for row in found] == [
+        ("DE", 1, "A", 3, None), ("DE", 1, "a", 0, 3), ("DE", 2, "b", 0, None), ("DE", 3, "d", 2, 4), ("FR", 1, "c", 0, 2),
+    ]  # fmt: skip
+    assert hash63(["DE", 1], ["STRING", "BIGINT"]) in {row["place_key"] for row in rows}
+
+
+def test_events_that_came_late_and_those_that_say_nothing_new_are_counted(lake: Any) -> None:
+    put(lake, "a", event(1, 0, "a"), event(1, 5, "b"), event(2, 0, "c"), event(2, 4, None, "delete"))
+    commit = put(lake, "b", event(1, 3, "late"), event(1, 7, "b"), event(2, 2, "c"), event(3, 0, "new"), event(1, 5, "b"))
+    assert (commit.read, commit.late, commit.unchanged) == (5, 2, 3)
+    assert put(lake, "c", event(1, 8, "c"), event(2, 3, None, "delete")).unchanged == 0
+
+
 # Full feeds.
 
 

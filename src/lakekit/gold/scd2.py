@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import attrs
-import pyarrow as pa
 
 from lakekit import columns as system
 from lakekit.batch import Batch
@@ -17,22 +15,22 @@ from lakekit.commit import Commit
 from lakekit.deletes import Deletes
 from lakekit.engines.plan import Frame, Node, Query, Scan, TableState
 from lakekit.engines.protocol import count
-from lakekit.engines.types import arrow_type, ident
+from lakekit.engines.types import ident
 from lakekit.errors import ConfigError
 from lakekit.gold import scd2_dimension as dimension
 from lakekit.gold import scd2_feed as feeds
+from lakekit.gold import scd2_memory as memory
 from lakekit.gold.scd2_dimension import NewColumn, touched_versions
 from lakekit.gold.scd2_snapshot import EFFECTIVE_AT, for_snapshots
-from lakekit.gold.scd2_spec import CHANGE, IS_CURRENT, Scd2Spec, merge_on, state_columns, tombstone_columns
-from lakekit.gold.scd2_sql import changes_sql, members_sql, tombstones_sql
+from lakekit.gold.scd2_spec import CHANGE, IS_CURRENT, SAYS, Scd2Spec, merge_on, state_columns
+from lakekit.gold.scd2_sql import changes_sql, counts_sql, members_sql
 from lakekit.incremental import cas, rejects, sides, target
-from lakekit.names import Columns, Identifier, TableName, companion, text
+from lakekit.names import Columns, TableName, text
 from lakekit.names import columns as as_columns
 
 if TYPE_CHECKING:
     from lakekit.engines.protocol import Session
     from lakekit.evolution.policy import Policy
-    from lakekit.lake import Lake
 
 
 def merge_scd2(
@@ -54,13 +52,15 @@ def merge_scd2(
     valid_columns: tuple[str, str] = ("valid_from", "valid_to"),
     open_until: str | None = None,
     first_version_from: str | None = None,
+    rebuild: bool = False,
     on_change: Policy = "evolve",
     dry_run: bool = False,
     max_reject_fraction: float | None = None,
 ) -> Commit:
     """Keep a dimension as a slowly changing dimension of type 2. Its history is a function of the set of events received.
 
-    Order, batching and repeats of events don't show; late events split versions.
+    Order, batching and repeats of events don't show; late events split versions. A column that a batch doesn't have says nothing: each event
+    takes the value that was valid at its instant.
 
     Args:
         batch: The events: one row each, the whole row.
@@ -83,6 +83,8 @@ def merge_scd2(
         valid_columns: The names of the validity columns.
         open_until: ISO text that open versions bear in ``valid_to``. Default: NULL.
         first_version_from: ISO text of the instant at which first versions begin.
+        rebuild: The histories of the batch's members are computed anew, from it alone: a partial restatement. It must hold all their events, as
+            ``lk.read(lake, <the change log>)`` does, narrowed down to some members or not. Members it doesn't speak of stay as they are.
         on_change: What new columns do: ``"evolve"`` or ``"fail"``.
         dry_run: Count, and write nothing.
         max_reject_fraction: Refuse to write when more of the rows are rejected.
@@ -90,10 +92,11 @@ def merge_scd2(
     Writes:
         One row for each version: the columns, the surrogate key (63-bit hash of the key, later versions of key and ``valid_from``),
         ``valid_from`` and ``valid_to`` (half-open; NULL while open), ``is_current``, ``_is_inferred``, ``_absorbed``, ``_write_id``.
+        The commit counts as ``late`` the events before one that was known of their member, and as ``unchanged`` those that said nothing new.
 
     Raises:
         SchemaError: A named column is missing, or types conflict.
-        ConfigError: Arguments that don't fit together.
+        ConfigError: Arguments that don't fit together, or a ``rebuild`` by a batch that begins in the middle.
         TableError: The table is of a format that the engine can't write.
         ContractError: A full feed that is older than the last one, or too many rejects.
         GuardError: A full feed came up empty, or lacks more than ``max_fraction`` of the open members.
@@ -116,8 +119,7 @@ def merge_scd2(
     lake, state = batch.lake, batch.lake.find(into_)
     batch = target.adapt(batch, into_, state, on_change=on_change, keys=keys, place="merge_scd2")
     target.require_columns(batch.columns, keys, place="merge_scd2(key=)")
-    _refuse_unknown("feed", feed, ("changes", "full"))
-    _refuse_unknown("new_column", new_column, get_args(NewColumn))
+    _require_sense(feed, new_column, rebuild=rebuild, whole=_is_whole(batch.bookmark))
     if effective_at is not None:
         target.require_columns(batch.columns, [effective_at], place="merge_scd2(effective_at=)")
     condition = target.delete_condition(batch, delete_when, place="merge_scd2")
@@ -149,6 +151,8 @@ def merge_scd2(
     if state is not None:
         dimension.require_same(state, spec)
         lake.engine.require_writable(state)
+    spec = attrs.evolve(spec, rebuild=rebuild)
+    absent = [name for name in spec.attributes if name not in batch.columns and name not in spec.system]
     began = time.perf_counter()
     with lake.engine.session() as session:
         required = keys if observed and effective_at is None else (*keys, given.effective_at)
@@ -168,70 +172,36 @@ def merge_scd2(
             figures = attrs.evolve(figures, columns_added=added)
         events = staged.rows
         if observed:
-            events, doubles = feeds.snapshot_events(session, state, events, given, deletes, observed, timed=effective_at is not None)
-            figures = attrs.evolve(figures, duplicates=doubles)
+            seen = feeds.snapshot_events(session, state, events, given, deletes, observed, absent, timed=effective_at is not None)
+            events, figures = seen.events, attrs.evolve(figures, duplicates=seen.doubles, unchanged=seen.unchanged)
 
         def plan(state: TableState, write_id: int) -> cas.Planned:
             # At each attempt: which deletes no version tells depends on the versions, and others may have remembered more.
-            tombstones = _tombstones(lake, session, into_, state, events, spec, dry_run=dry_run)
-            return _plan(session, state, events, tombstones, spec, write_id, figures)
+            told = dimension.with_stored_values(session, state, events, spec, () if observed else absent)
+            tombstones = memory.remember(lake, session, into_, state, told, spec, dry_run=dry_run)
+            return _plan(session, state, told, tombstones, spec, write_id, figures)
 
         seconds = {"read": time.perf_counter() - began}
         state = state if dry_run else target.with_lineage(state, batch)
         return cas.write(lake.engine, into_, state, batch.bookmark, plan, dry_run=dry_run, seconds=seconds)
 
 
-def _refuse_unknown(argument: str, word: str, known: Sequence[str]) -> None:
-    if word not in known:
-        raise ConfigError(f"merge_scd2({argument}=)", f"expected one of {', '.join(known)}", got=repr(word))
+def _require_sense(feed: str, new_column: str, *, rebuild: bool, whole: bool) -> None:
+    for argument, word, known in (("feed", feed, ("changes", "full")), ("new_column", new_column, get_args(NewColumn))):
+        if word not in known:
+            raise ConfigError(f"merge_scd2({argument}=)", f"expected one of {', '.join(known)}", got=repr(word))
+    if rebuild and (feed == "full" or not whole):
+        raise ConfigError(
+            "merge_scd2(rebuild=)",
+            "a rebuild needs every event of the members",
+            got="a full feed" if feed == "full" else "a batch that begins in the middle",
+            hint="give lk.read(lake, <the change log>).",
+        )
 
 
 def _is_whole(bookmark: Bookmark) -> bool:
     """Whether a batch holds all there is of its upstreams."""
     return bookmark.run_id is None and all(span.start is None for span in bookmark.spans.values())
-
-
-def _tombstones(lake: Lake, session: Session, into: Identifier, there: TableState, events: Frame, spec: Scd2Spec, *, dry_run: bool) -> Node:
-    """The remembered deletes of the touched keys; new ones are written first, and only ever added."""
-    table = companion(into, "tombstones")
-    fields = [(column.name, column.type) for column in tombstone_columns(spec)]
-    schema = pa.schema([pa.field(name, arrow_type(words)) for name, words in fields])
-    known = lake.find(table)
-    nothing: Node = Query(
-        "SELECT " + ", ".join(f"CAST(NULL AS {words}) AS {ident(name)}" for name, words in fields) + " FROM events WHERE false",
-        {"events": events},
-    )
-
-    def remembered(found: TableState | None) -> Node:
-        return (
-            nothing
-            if found is None
-            else Query(f"SELECT {', '.join(ident(name) for name, _ in fields)} FROM stored", {"stored": Scan(found, found.head)})
-        )
-
-    def fresh(now: TableState | None) -> Frame:
-        return session.stage(
-            Query(
-                tombstones_sql(spec),
-                {"events": events, "versions": touched_versions(session, there, events, spec), "tombstones": remembered(now)},
-            )
-        )
-
-    if dry_run or not count(session, fresh(known)):
-        return remembered(known)
-    made, _ = target.ensure(
-        lake, table, pa.schema([*schema, pa.field(system.WRITE_ID, pa.int64())]), layer="tombstones", on_change="evolve", place="merge_scd2"
-    )
-
-    def plan(state: TableState, write_id: int) -> cas.Planned:
-        rows = fresh(state)
-        size = count(session, rows)
-        figures = Commit(table=state.label, read=size, inserted=size)
-        stamped = Query(f"SELECT *, CAST({write_id} AS BIGINT) AS `{system.WRITE_ID}`, 'insert' AS _change FROM fresh", {"fresh": rows})
-        return cas.Planned(figures, (lambda: session.merge(state, stamped, on=spec.key)) if figures.inserted else None)
-
-    cas.write(lake.engine, table, made, Bookmark(), plan)
-    return remembered(lake.engine.load(table))
 
 
 def _plan(
@@ -244,7 +214,7 @@ def _plan(
         names = ", ".join(ident(name) for name, _ in [*spec.columns, *((column.name, column.type) for column in state_columns(spec))])
         members = Query(members_sql(spec), {})
         changes = Query(
-            f"SELECT {names}, {CHANGE} FROM changes UNION ALL SELECT {names}, 'insert' AS {CHANGE} FROM members",
+            f"SELECT {names}, {CHANGE}, {SAYS} FROM changes UNION ALL SELECT {names}, 'insert' AS {CHANGE}, NULL AS {SAYS} FROM members",
             {"changes": changes, "members": members},
         )
     staged = session.stage(Query(f"SELECT *, CAST({write_id} AS BIGINT) AS `{system.WRITE_ID}` FROM changes", {"changes": changes}))
@@ -257,13 +227,23 @@ def _plan(
             {"c": staged},
         )
     )
-    figures = attrs.evolve(figures, inserted=found["inserted"], updated=found["updated"], deleted=found["closed"], removed=found["removed"])
+    told: dict[str, Any] = session.one(Query(counts_sql(spec), {"events": events, "versions": inputs["versions"], "changes": staged}))
+    figures = attrs.evolve(
+        figures,
+        inserted=found["inserted"],
+        updated=found["updated"],
+        deleted=found["closed"],
+        removed=found["removed"],
+        late=told["late"],
+        unchanged=figures.unchanged + told["unchanged"],
+    )
     touched = found["inserted"] + found["updated"] + found["removed"]
-    return cas.Planned(figures, (lambda: session.merge(state, staged, on=merge_on(spec, foreign=foreign))) if touched else None)
+    rows = Query(f"SELECT * EXCEPT ({SAYS}) FROM staged", {"staged": staged})
+    return cas.Planned(figures, (lambda: session.merge(state, rows, on=merge_on(spec, foreign=foreign))) if touched else None)
 
 
 def _has_members(session: Session, state: TableState, surrogate_key: str) -> bool:
-    if state.head is None:
+    if state.head is None or dimension.is_foreign(state):
         return False
     stored = Scan(state, state.head, bounds={surrogate_key: (-2, -1)})
     return count(session, Query(f"SELECT 1 AS there FROM stored WHERE {ident(surrogate_key)} < 0", {"stored": stored})) > 0

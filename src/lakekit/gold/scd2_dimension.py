@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
@@ -203,4 +203,20 @@ def touched_versions(session: Session, state: TableState, events: Frame, spec: S
     return Query(
         f"SELECT * FROM stored v LEFT SEMI JOIN events e ON {same}",
         {"stored": stored_versions(state, spec, bounds=bounds), "events": events},
+    )
+
+
+def with_stored_values(session: Session, state: TableState, events: Frame, spec: Scd2Spec, absent: Sequence[str]) -> Frame:
+    """Events with the values that were valid at their instants, in columns that the batch doesn't have: it says nothing about these."""
+    if not absent or state.head is None or spec.rebuild:
+        return events
+    kept = [name for name in events.schema.names if name not in absent]
+    same = " AND ".join(f"e.{ident(name)} = v.{ident(name)}" for name in spec.key)
+    at, begins, ends = f"e.{ident(spec.effective_at)}", f"v.{ident(spec.valid_from)}", f"v.{ident(spec.valid_to)}"
+    items = [*(f"e.{ident(name)}" for name in kept), *(f"v.{ident(name)}" for name in absent)]
+    return session.stage(
+        Query(
+            f"SELECT {', '.join(items)} FROM events e LEFT JOIN versions v ON {same} AND {at} >= {begins} AND ({ends} IS NULL OR {at} < {ends})",
+            {"events": events, "versions": touched_versions(session, state, events, spec)},
+        )
     )

@@ -97,10 +97,29 @@ def stage(session: Session, batch: Batch, into: Identifier, spec: Scd2Spec, cond
     return Feed(events, tuple(item for item, size in zip(bad, sizes, strict=True) if size), figures)
 
 
+@attrs.frozen(eq=False)
+class Seen:
+    """What a full feed says: its events, how many of its rows were doubles, and how many said nothing new."""
+
+    events: Frame
+    doubles: int
+    unchanged: int
+
+
 def snapshot_events(
-    session: Session, state: TableState, rows: Frame, spec: Scd2Spec, deletes: Deletes, observed: datetime, *, timed: bool
-) -> tuple[Frame, int]:
-    """What a full feed says against the newest versions: events, to be merged by ``for_snapshots(spec)``; and how many rows were doubles.
+    session: Session,
+    state: TableState,
+    rows: Frame,
+    spec: Scd2Spec,
+    deletes: Deletes,
+    observed: datetime,
+    absent: Sequence[str],
+    *,
+    timed: bool,
+) -> Seen:
+    """What a full feed says against the newest versions: events, to be merged by ``for_snapshots(spec)``.
+
+    ``absent``: the columns that it doesn't have.
 
     Raises:
         GuardError: It lacks more open members than the guard lets go.
@@ -125,9 +144,11 @@ def snapshot_events(
         )
         _guard(session, state, once, scope, spec, deletes)
     at = observed.date().isoformat() if family(spec.instant_type) == "D" else observed.isoformat()
-    query = snapshot_events_sql(spec, observed_at=at, timed=timed)
+    query = snapshot_events_sql(spec, observed_at=at, timed=timed, absent=absent)
     events = session.stage(Query(query, {"snapshot": once, "versions": stored, "scope": scope}))
-    return events, count(session, rows) - count(session, once)
+    told = count(session, Query(f"SELECT * FROM events WHERE NOT {ident(IS_DELETE)}", {"events": events}))
+    size = count(session, once)
+    return Seen(events, count(session, rows) - size, size - told)
 
 
 def _guard(session: Session, state: TableState, rows: Frame, scope: Node, spec: Scd2Spec, deletes: Deletes) -> None:

@@ -14,6 +14,7 @@ Snapshots must be given in their order: whoever calls refuses one that was obser
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 import attrs
@@ -47,7 +48,7 @@ def for_snapshots(spec: Scd2Spec) -> Scd2Spec:
     return attrs.evolve(spec, effective_at=EFFECTIVE_AT, unstored=(*spec.unstored, instant), track=spec.tracked, order_by=())
 
 
-def snapshot_events_sql(spec: Scd2Spec, *, observed_at: str, timed: bool) -> str:
+def snapshot_events_sql(spec: Scd2Spec, *, observed_at: str, timed: bool, absent: Collection[str] = ()) -> str:
     """SQL for the events that a snapshot gives, to be merged by ``for_snapshots(spec)``.
 
     Relations in: ``snapshot`` (key, attributes and system columns of every row of the source, within the scope of deletes or not),
@@ -58,6 +59,7 @@ def snapshot_events_sql(spec: Scd2Spec, *, observed_at: str, timed: bool) -> str
         spec: As the user gave it.
         observed_at: ISO text of the instant of the observation.
         timed: Whether ``snapshot`` has the column ``spec.effective_at``.
+        absent: Columns that the source doesn't have: they keep their values.
 
     Raises:
         ConfigError: Instants of this type have no next one (strings).
@@ -75,7 +77,7 @@ def snapshot_events_sql(spec: Scd2Spec, *, observed_at: str, timed: bool) -> str
     absorbed = f"SELECT {key}, EXPLODE({ident(ABSORBED)}) AS `__e` FROM newest WHERE {ident(ABSORBED)} IS NOT NULL"
     ended = f"CASE WHEN n.{ident(IS_CURRENT)} THEN n.{vf} ELSE n.{vt} END"
     same_key = " AND ".join(f"{{0}}.{name} = {{1}}.{name}" for name in keys)
-    business = [name for name in spec.attributes if name not in spec.system]
+    business = [name for name in spec.attributes if name not in spec.system and name not in absent]
     differs = " OR ".join(
         (f"(s.{ident(name)} IS NOT NULL AND s.{ident(name)} IS DISTINCT FROM n.{ident(name)})")
         if name in spec.ignore_null
@@ -85,7 +87,7 @@ def snapshot_events_sql(spec: Scd2Spec, *, observed_at: str, timed: bool) -> str
     names = [name for name, _ in spec.columns]
     joined = [
         *(f"COALESCE(s.{name}, n.{name}) AS {name}" for name in keys),
-        *(f"s.{ident(name)} AS {ident(name)}" for name in spec.attributes),
+        *(f"{'n' if name in absent else 's'}.{ident(name)} AS {ident(name)}" for name in spec.attributes),
         "s.`__seen`",
         "n.`__known`",
         "n.`__open`",

@@ -38,6 +38,8 @@ IS_DELETE: Final = "_is_delete"
 IS_CURRENT: Final = "is_current"
 IS_DELETED: Final = "is_deleted"
 CHANGE: Final = "_change"
+SAYS: Final = "_says"
+"""What a changed row says that the stored one didn't: other ``values``, another ``period``, or nothing that anybody sees (NULL)."""
 _ORDERABLE: Final = frozenset("itnDds")
 _PLACE: Final = "merge_scd2({})"
 
@@ -175,12 +177,12 @@ def _check(spec: Scd2Spec) -> None:
     _all_in("adopted=", dict(spec.adopted), set(spec.tracked))
     _disjoint("key=", spec.key, {*sequence}, "effective_at=, order_by=")
     own = [column.name for column in state_columns(spec)]
-    taken = {name.lower() for name in (*stored, AT, IS_DELETE, CHANGE)}
+    taken = {name.lower() for name in (*stored, AT, IS_DELETE, CHANGE, SAYS)}
     if repeated := sorted({name for name in own if name.lower() in taken or [n.lower() for n in own].count(name.lower()) > 1}):
         raise ConfigError(
             _PLACE.format("into="), "the dimension needs a column of this name for itself", got=", ".join(repeated), hint="rename it."
         )
-    if fields := sorted(name for name in known if name.lower() in {AT, IS_DELETE, CHANGE} or name.startswith("__")):
+    if fields := sorted(name for name in known if name.lower() in {AT, IS_DELETE, CHANGE, SAYS} or name.startswith("__")):
         raise ConfigError(_PLACE.format("into="), "these names are kept for SCD2 itself", got=", ".join(fields), hint="rename the column.")
     for name in spec.key:
         family(spec.type_of(name), place=_PLACE.format("key="))

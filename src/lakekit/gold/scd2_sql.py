@@ -30,6 +30,7 @@ from lakekit.gold.scd2_spec import (
     IS_CURRENT,
     IS_DELETE,
     IS_DELETED,
+    SAYS,
     Scd2Spec,
     instant_literal,
     merge_on,
@@ -318,7 +319,35 @@ def _difference(spec: Scd2Spec, identity: Sequence[str]) -> str:
     # An inferred member goes only where a real version takes its place: facts point to it.
     where = f"s.`__there` IS NULL OR (c.`__there` IS NULL AND NOT COALESCE(s.{ident(IS_INFERRED)}, FALSE)) OR (c.`__there` AND ({differs}))"
     source = f"(SELECT *, TRUE AS `__there` FROM computed) AS c FULL OUTER JOIN (SELECT *, TRUE AS `__there` FROM {_members(spec)}) AS s"
-    return f"SELECT {_list([*columns, f'{change} AS {ident(CHANGE)}'])} FROM {source} ON {on} WHERE {where}"
+
+    def differ(some: Iterable[str]) -> str:
+        return " OR ".join(f"c.{ident(name)} IS DISTINCT FROM s.{ident(name)}" for name in some) or "FALSE"
+
+    period = {spec.valid_from, spec.valid_to, IS_CURRENT}
+    seen = [name for name in names if name not in {*identity, *period, *spec.system, spec.effective_at, *spec.order_by, ABSORBED}]
+    kept = "c.`__there` AND s.`__there`"
+    whole = "'values'" if spec.first_version_from is not None else "'period'"  # such a version doesn't begin at its event
+    says = f"CASE WHEN {kept} AND ({differ(seen)}) THEN 'values' WHEN {kept} AND NOT ({differ(sorted(period))}) THEN NULL ELSE {whole} END"
+    return f"SELECT {_list([*columns, f'{change} AS {ident(CHANGE)}', f'{says} AS {ident(SAYS)}'])} FROM {source} ON {on} WHERE {where}"
+
+
+def counts_sql(spec: Scd2Spec) -> str:
+    """SQL for how many events came ``late``, before one that was known of their member, and how many left everything ``unchanged``.
+
+    Relations in: ``events``, ``versions`` as they were, and ``changes``.
+    """
+    key, at = _list(_keys(spec)), f"e.{ident(spec.effective_at)}"
+    vf, vt = ident(spec.valid_from), ident(spec.valid_to)
+    ended = f"CASE WHEN NOT {ident(IS_CURRENT)} THEN {vt} END"
+    instants = f"GREATEST({vf}, COALESCE({ended}, {vf}), COALESCE(ELEMENT_AT({ident(ABSORBED)}, -1).{ident(AT)}, {vf}))"
+    last = f"SELECT {key}, MAX({instants}) AS `__last` FROM {_members(spec)} WHERE NOT COALESCE({ident(IS_INFERRED)}, FALSE) GROUP BY {key}"
+    same = " AND ".join(f"e.{name} = x.{name}" for name in _keys(spec))
+    touches = (
+        f"x.{ident(SAYS)} IS NOT NULL AND (x.{vf} = {at} OR (x.{vt} = {at} AND e.{ident(IS_DELETE)})"
+        f" OR (x.{ident(SAYS)} = 'values' AND x.{vf} <= {at} AND ({at} < x.{vt} OR x.{vt} IS NULL)))"
+    )
+    late = f"SELECT COUNT(*) FROM events AS e JOIN ({last}) AS x ON {same} AND {at} < x.`__last`"
+    return f"SELECT ({late}) AS `late`, COUNT(*) AS `unchanged` FROM events AS e LEFT ANTI JOIN changes AS x ON {same} AND {touches}"
 
 
 def _members(spec: Scd2Spec) -> str:
