@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol, cast, runtime_checkable
+from typing import ClassVar, Literal, NamedTuple, Protocol, cast, runtime_checkable
+
+import attrs
 
 from lakekit.errors import ConfigError
 
@@ -66,6 +68,20 @@ class Rule(Protocol):
         ...
 
 
+@runtime_checkable
+class BesideRule(Protocol):
+    """A rule that also looks at another column of the row, as ``phone(region_from="country")`` does."""
+
+    @property
+    def beside(self) -> str | None:
+        """The other column. None: the rule was made without one."""
+        ...
+
+    def given(self, other: str | None, /) -> Rule:
+        """The rule for the rows in which the other column has this text."""
+        ...
+
+
 class PythonRule:
     """What the rules have in common whose meaning is Python's: no SQL."""
 
@@ -78,14 +94,72 @@ class PythonRule:
         return None
 
 
+@attrs.frozen
+class CopyOf:
+    """The rule that ``copy_of()`` makes."""
+
+    column: str
+
+    name: ClassVar[str] = "copy_of"
+    input_type: ClassVar[InputType] = "any"
+    output_type: ClassVar[str | None] = None
+    idempotent: ClassVar[bool] = True
+
+    def scalar(self, value: str | None, /) -> Result:
+        """The value: which column it is read from is for ``clean`` to see to."""
+        return Result(value)
+
+    def sql(self, column: str, /) -> str | None:
+        """The column itself."""
+        return column
+
+    def reason_sql(self, _column: str, /) -> str | None:
+        """None: nothing is refused."""
+        return None
+
+
+def copy_of(column: str) -> CopyOf:
+    """What begins a chain whose column is made of another one: the original beside the clean value, a key, a part.
+
+    Every chain of one ``clean`` reads the columns as they came in. NULL stays NULL; the values keep their type until a rule changes it.
+
+        {"phone": rules.phone("US"), "phone_raw": rules.copy_of("phone"), "email_key": [rules.copy_of("email"), rules.email_key()]}
+
+    Raises:
+        ConfigError: no name of a column.
+
+    >>> copy_of("phone").scalar("(212) 555-0123").value
+    '(212) 555-0123'
+    """
+    if not isinstance(column, str) or not column:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigError("rules.copy_of(column)", "expected the name of a column", got=repr(column) if column == "" else _kind(column))
+    return CopyOf(column)
+
+
+def source_column(chain: Sequence[Rule], column: str) -> str:
+    """The column that a chain reads to make ``column``."""
+    return chain[0].column if isinstance(chain[0], CopyOf) else column
+
+
+def beside_column(chain: Sequence[Rule]) -> str | None:
+    """The other column that the rules of a chain look at. None: they see one value only."""
+    return next((rule.beside for rule in chain if isinstance(rule, BesideRule) and rule.beside is not None), None)
+
+
 def check_chain(chain: Sequence[Rule], *, place: str) -> tuple[Rule, ...]:
     """Check that every rule of a chain can read what the one before it gives.
 
     Raises:
-        ConfigError: the chain is empty, or a rule that changes values follows one whose result is no text.
+        ConfigError: the chain is empty, a rule that changes values follows one whose result is no text, ``copy_of`` is not the first, or
+            the rules look at more than one other column.
     """
     if not chain:
         raise ConfigError(place, "expected at least one rule", got="an empty list", hint="leave the column out, or write rules.trim().")
+    if any(isinstance(rule, CopyOf) for rule in chain[1:]):
+        raise ConfigError(place, "expected 'copy_of' first", got="a rule before it", hint="begin the chain with rules.copy_of().")
+    others = {rule.beside for rule in chain if isinstance(rule, BesideRule)} - {None}
+    if len(others) > 1:
+        raise ConfigError(place, "expected one other column to look at", got=", ".join(sorted(map(repr, others))))
     typed: Rule | None = None
     for rule in chain:
         if typed is not None and rule.output_type is not None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
 from lakekit.errors import ConfigError
-from lakekit.rules.base import InputType, Rule, chain_input_type, chain_output_type, check_chain
+from lakekit.rules.base import BesideRule, InputType, Rule, beside_column, chain_input_type, chain_output_type, check_chain
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_CACHE_SIZE: Final = 200_000
 _LONGEST_CACHED: Final = 256  # characters: long texts seldom come twice, and would make the cache's memory unbounded
 _PLACE: Final = "clean(rules=)"
+_BETWEEN: Final = "\x1f"  # between the text of another column and the column's own: the unit separator of ASCII
 
 
 @attrs.frozen
@@ -71,6 +73,8 @@ def _tuple(chain: Sequence[Rule]) -> tuple[Rule, ...]:
 class ChainFunction:
     """A chain of rules as a function: an Arrow array of text in, an Arrow array of structs (value, rule, reason) out.
 
+    Where a rule looks at another column, that one's texts are the second argument, and pairs are what is worked out once each.
+
     Equal, hashed and pickled by its chain; the memory stays behind. One function may be called from several threads.
 
     Attributes:
@@ -121,14 +125,19 @@ class ChainFunction:
 
         return pa.struct([("value", _value_type(self.output_type)), ("rule", pa.string()), ("reason", pa.string())])
 
-    def scalar(self, value: str | None, /) -> object:
-        """The clean value, or a ``Refused``, for one text.
+    @property
+    def beside(self) -> str | None:
+        """The other column that the rules look at. None: none."""
+        return beside_column(self.chain)
+
+    def scalar(self, value: str | None, other: str | None = None, /) -> object:
+        """The clean value, or a ``Refused``, for one text, and for the text of the other column where the rules look at one.
 
         Raises:
             ConfigError: a rule of the user's own raised an error.
         """
         current: object = value
-        for rule in self.chain:
+        for rule in self.chain if other is None else _given(self.chain, other):
             try:
                 current, reason = rule.scalar(cast("Any", current))
             except Exception as error:  # noqa: BLE001 — whatever it is, its text may hold the value
@@ -140,12 +149,9 @@ class ChainFunction:
             raise ConfigError(_PLACE, f"expected the rule {rule.name!r} to give a reason", got=kind, hint="a rule never raises.")
         return current
 
-    def __call__(self, values: Values) -> pa.StructArray:
+    def __call__(self, values: Values, others: Values | None = None) -> pa.StructArray:
         """Apply the chain to each distinct text once. As many rows come out as went in, in the same order."""
-        import pyarrow as pa
-
-        array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-        text = array if pa.types.is_string(array.type) else array.cast(pa.string())
+        text = _strings(values) if others is None else _pairs(_strings(others), _strings(values))
         encoded: Any = text.dictionary_encode()
         texts = _texts(encoded.dictionary)
         results = self._results(texts)
@@ -168,10 +174,16 @@ class ChainFunction:
             if result is _UNKNOWN:
                 result = memory.old.get(text, _UNKNOWN)
                 if result is _UNKNOWN:
-                    result = self.scalar(text)
+                    result = self._work_out(text)
                 memory.put(text, result)
             results.append(result)
         return results
+
+    def _work_out(self, text: str) -> object:
+        if self.beside is None:
+            return self.scalar(text)
+        other, _, value = text.partition(_BETWEEN)
+        return self.scalar(value, other or None)
 
     def _struct(self, results: list[object], indices: Array | None) -> pa.StructArray:
         """The results as Arrow structs, one for each row that ``indices`` names. None: they are the rows."""
@@ -212,6 +224,27 @@ def _rebuild(chain: tuple[Rule, ...], cache_size: int) -> ChainFunction:
     return ChainFunction(chain, cache_size=cache_size)
 
 
+@functools.lru_cache(maxsize=1024)
+def _given(chain: tuple[Rule, ...], other: str) -> tuple[Rule, ...]:
+    """The chain for the rows in which the other column has this text."""
+    return tuple(rule.given(other) if isinstance(rule, BesideRule) and rule.beside is not None else rule for rule in chain)
+
+
+def _strings(values: Values) -> Array:
+    import pyarrow as pa
+
+    array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    return array if pa.types.is_string(array.type) else array.cast(pa.string())
+
+
+def _pairs(others: Array, values: Array) -> Array:
+    """Each text behind that of the other column; NULL there is an empty one, and NULL here stays NULL."""
+    import pyarrow.compute
+
+    compute: Any = pyarrow.compute
+    return compute.binary_join_element_wise(compute.replace_substring(others.fill_null(""), _BETWEEN, ""), values, _BETWEEN)
+
+
 def _texts(array: Array) -> Sequence[str | bytes]:
     """The texts of an array; bytes where they are no UTF-8, which Spark does not check."""
     import pyarrow as pa
@@ -240,4 +273,4 @@ def _value_type(spark: str | None) -> pa.DataType:
         return pa.timestamp("us", tz="UTC")
     if spark == "date":
         return pa.date32()
-    return pa.int64() if spark == "bigint" else pa.string()
+    return {"bigint": pa.int64(), "boolean": pa.bool_()}.get(spark or "", pa.string())

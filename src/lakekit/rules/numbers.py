@@ -11,6 +11,7 @@ import attrs
 from lakekit.errors import ConfigError
 from lakekit.rules.base import InputType, PythonRule, Result
 from lakekit.rules.characters import INVISIBLE, plain
+from lakekit.rules.extras import needs
 
 _WIDEST: Final = 38
 _ROUNDING: Final = Context(prec=2 * _WIDEST, rounding=ROUND_HALF_UP)
@@ -128,7 +129,9 @@ class Integer(PythonRule):
         return Result(whole) if -(2**63) <= number < 2**63 else Result(None, "out_of_range")
 
 
-def decimal(precision: int, scale: int, *, point: str = ".", thousands: str = "", round: bool = False) -> DecimalNumber:
+def decimal(
+    precision: int, scale: int, *, point: str = ".", thousands: str = "", locale: str | None = None, round: bool = False
+) -> DecimalNumber:
     """An exact decimal number out of a text, or out of a column of numbers. NULL stays NULL.
 
     Read are digits of any script, a sign, a decimal point and an exponent (``1.5e3``). What does not fit is refused, never cut off:
@@ -140,18 +143,22 @@ def decimal(precision: int, scale: int, *, point: str = ".", thousands: str = ""
         point: The decimal point: ``"."`` or ``","``.
         thousands: What groups the digits: ``","``, ``"."``, ``" "`` (any space) or ``"'"``. Groups have to be whole: 1,5 is not 15.
             Off by default.
+        locale: Both of these as they are usual somewhere: ``"de_DE"``, ``"en_IN"``. Digits in groups and without are read alike.
         round: Whether more fraction digits are rounded, half away from zero as in SQL, instead of refused.
 
     Reasons: ``empty``, ``not_a_number`` (also NaN and Infinity), ``too_many_digits``, ``too_many_fraction_digits``.
 
     Raises:
-        ConfigError: precision or scale out of range; a point or a separator that cannot be one.
+        ConfigError: precision or scale out of range; a point or a separator that cannot be one; an unknown locale.
+        MissingExtraError: with ``locale=``, Babel is not installed: ``pip install 'lakekit[clean]'``.
 
-    Source: ISO/IEC 9075-2 (exact numeric types, rounding); Decimal of the Python standard library.
+    Source: ISO/IEC 9075-2 (exact numeric types, rounding); Decimal of the Python standard library; Unicode CLDR (locales).
 
     >>> decimal(10, 2).scalar("12.50").value
     Decimal('12.50')
     >>> decimal(10, 2, point=",", thousands=".").scalar("1.234,5").value
+    Decimal('1234.50')
+    >>> decimal(10, 2, locale="de_CH").scalar("1’234.5").value
     Decimal('1234.50')
     >>> decimal(10, 2).scalar("12.505").reason, decimal(4, 2).scalar("100").reason
     ('too_many_fraction_digits', 'too_many_digits')
@@ -162,7 +169,25 @@ def decimal(precision: int, scale: int, *, point: str = ".", thousands: str = ""
         if not least <= given <= most:
             hint = "Iceberg's decimals have at most 38 digits." if name == "precision" else "the scale is part of the precision."
             raise ConfigError(f"rules.decimal({name})", f"expected {least} to {most}", got=str(given), hint=hint)
+    if locale is not None:
+        if (point, thousands) != (".", ""):
+            raise ConfigError("rules.decimal(locale=)", "expected it alone", got="point= or thousands= beside it", hint="give one of them.")
+        point, thousands = _usual(locale)
     return DecimalNumber(precision, scale, _notation("decimal", point, thousands), round)
+
+
+def _usual(locale: str) -> tuple[str, str]:
+    """The decimal point and the separator of groups that are usual in a locale, with the digits of ASCII."""
+    place = "rules.decimal(locale=)"
+    needs("babel", place=place)
+    from babel.core import UnknownLocaleError
+    from babel.numbers import get_decimal_symbol, get_group_symbol
+
+    try:
+        point, group = get_decimal_symbol(locale, numbering_system="latn"), get_group_symbol(locale, numbering_system="latn")
+    except (UnknownLocaleError, ValueError, TypeError, AttributeError):
+        raise ConfigError(place, "expected a locale of CLDR", got=repr(locale), hint='write "de_DE" or "en_US".') from None
+    return point, " " if group.isspace() else group.replace("\u2019", "'")
 
 
 def integer(*, thousands: str = "") -> Integer:

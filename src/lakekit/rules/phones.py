@@ -9,7 +9,7 @@ import attrs
 
 from lakekit.errors import ConfigError
 from lakekit.rules.base import InputType, PythonRule, Result
-from lakekit.rules.characters import INVISIBLE
+from lakekit.rules.characters import EDGES, INVISIBLE
 
 if TYPE_CHECKING:
     from phonenumbers import PhoneNumber
@@ -28,11 +28,22 @@ class Phone(PythonRule):
     regions: tuple[str, ...]
     ambiguous: Ambiguous
     extension: Extension
+    region_from: str | None = None
 
     name: ClassVar[str] = "phone"
     input_type: ClassVar[InputType] = "string"
     output_type: ClassVar[str | None] = "string"
     idempotent: ClassVar[bool] = True
+
+    @property
+    def beside(self) -> str | None:
+        """The column that holds the region."""
+        return self.region_from
+
+    def given(self, other: str | None, /) -> Phone:
+        """The rule for the rows of one region: that, instead of those listed. Where the column is blank, those listed."""
+        text = (other or "").strip(EDGES).upper()
+        return self if not text else attrs.evolve(self, regions=(_NOT_ISO.get(text, text),), region_from=None)
 
     def scalar(self, value: str | None, /) -> Result:
         """The number in international form, or a refusal."""
@@ -62,9 +73,14 @@ class Phone(PythonRule):
 
     def _national(self, text: str) -> tuple[str, str]:
         """A number as it is dialled in one of the regions, or with the international prefix 00."""
+        import phonenumbers
+
         found: list[str] = []
         reasons: list[str] = []
         for region in self.regions:
+            if region not in phonenumbers.SUPPORTED_REGIONS:  # from another column: those listed were checked
+                reasons.append("unknown_region")
+                continue
             number, reason = _read(text, region)
             if reason:
                 reasons.append(reason)
@@ -78,6 +94,37 @@ class Phone(PythonRule):
             return found[0], ""
         number, reason = _read(f"+{text.strip()[2:]}", None) if text.strip().startswith("00") else ("", reasons[0])
         return number, reasons[0] if reason else ""
+
+
+@attrs.frozen
+class PhoneType(PythonRule):
+    """The rule that ``phone_type()`` makes."""
+
+    phone: Phone
+
+    name: ClassVar[str] = "phone_type"
+    input_type: ClassVar[InputType] = "string"
+    output_type: ClassVar[str | None] = "string"
+    idempotent: ClassVar[bool] = False
+
+    @property
+    def beside(self) -> str | None:
+        """The column that holds the region."""
+        return self.phone.beside
+
+    def given(self, other: str | None, /) -> PhoneType:
+        """The rule for the rows of one region."""
+        return PhoneType(self.phone.given(other))
+
+    def scalar(self, value: str | None, /) -> Result:
+        """The type of line, or the refusal that ``phone()`` gives."""
+        import phonenumbers
+
+        number, reason = self.phone.scalar(value)
+        if reason is not None or number is None:
+            return Result(None, reason)
+        parsed = phonenumbers.parse(str(number), None)
+        return Result(phonenumbers.PhoneNumberType.to_string(phonenumbers.number_type(parsed)).lower())
 
 
 def _read(text: str, region: str | None) -> tuple[str, str]:
@@ -119,7 +166,7 @@ _PARSE_REASONS: Final = {0: "unknown_country_code", 1: "not_a_phone_number", 2: 
 _LENGTH_REASONS: Final = {0: "not_assigned", 1: "unknown_country_code", 2: "too_short", 3: "too_long", 4: "no_area_code", 5: "not_assigned"}
 
 
-def phone(*regions: str, ambiguous: Ambiguous = "reject", extension: Extension = "keep") -> Phone:
+def phone(*regions: str, region_from: str | None = None, ambiguous: Ambiguous = "reject", extension: Extension = "keep") -> Phone:
     """A phone number in international form: ``+12125550123``.
 
     A number that begins with + or with 00 names its country itself. Any other is read as it is dialled in each of the regions; without
@@ -130,13 +177,15 @@ def phone(*regions: str, ambiguous: Ambiguous = "reject", extension: Extension =
 
     Args:
         regions: Where a number without country code may have been written down, as two-letter codes of ISO 3166-1: ``"US"``, ``"GB"``.
+        region_from: The column that says it for each row, in the same codes; where that is NULL or blank, ``regions`` are tried. It is
+            read as it came in: put names of countries through ``country()`` in a ``clean`` before.
         ambiguous: A national number that is valid in several regions, as different international numbers, is refused
             (``"reject"``), or read in the first of them (``"first"``).
         extension: ``"keep"`` appends it as RFC 3966 writes it (``+12125550123;ext=45``): behind one switchboard sit many people;
             ``"drop"`` leaves the bare number; ``"reject"`` refuses it.
 
     Reasons: ``empty``, ``not_a_phone_number``, ``no_country_code``, ``unknown_country_code``, ``no_area_code``, ``too_short``,
-    ``too_long``, ``not_assigned``, ``ambiguous``, ``has_extension``.
+    ``too_long``, ``not_assigned``, ``ambiguous``, ``has_extension``, ``unknown_region`` (in the column of ``region_from``).
 
     Raises:
         ConfigError: an unknown region, or an unknown choice.
@@ -164,4 +213,32 @@ def phone(*regions: str, ambiguous: Ambiguous = "reject", extension: Extension =
     for name, choice, choices in (("ambiguous", ambiguous, ("reject", "first")), ("extension", extension, ("keep", "drop", "reject"))):
         if choice not in choices:
             raise ConfigError(f"rules.phone({name}=)", f"expected one of {', '.join(map(repr, choices))}", got=repr(choice))
-    return Phone(tuple(dict.fromkeys(regions)), ambiguous, extension)
+    if region_from is not None and (not isinstance(region_from, str) or not region_from):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigError("rules.phone(region_from=)", "expected the name of a column", got=repr(region_from)[:20])
+    return Phone(tuple(dict.fromkeys(regions)), ambiguous, extension, region_from)
+
+
+def phone_type(*regions: str, region_from: str | None = None, ambiguous: Ambiguous = "reject") -> PhoneType:
+    """What kind of line a phone number is, by the numbering plan of its country. NULL stays NULL.
+
+    One of ``mobile``, ``fixed_line``, ``fixed_line_or_mobile`` (the United States don't tell them apart), ``toll_free``, ``premium_rate``,
+    ``shared_cost``, ``voip``, ``personal_number``, ``pager``, ``uan``, ``voicemail``, ``unknown``. Put it beside the number:
+
+        {"phone": rules.phone("DE"), "phone_type": [rules.copy_of("phone"), rules.phone_type("DE")]}
+
+    Args:
+        regions: As for ``phone()``.
+        region_from: As for ``phone()``.
+        ambiguous: As for ``phone()``.
+
+    Reasons: those of ``phone()``.
+
+    Raises:
+        ConfigError: an unknown region, or an unknown choice.
+
+    Source: numbering plans by Google's libphonenumber.
+
+    >>> phone_type("DE").scalar("0151 23456789").value, phone_type().scalar("+49 30 901820").value
+    ('mobile', 'fixed_line')
+    """
+    return PhoneType(phone(*regions, region_from=region_from, ambiguous=ambiguous, extension="drop"))

@@ -106,22 +106,27 @@ class Date(PythonRule):
 
 def _read(text: str, patterns: tuple[re.Pattern[str], ...], refused: str, ambiguous: Ambiguous) -> tuple[Moment | None, str]:
     """What a text says by the formats that fit it, or the reason why it says nothing."""
+    said, reason = read_all(text, patterns, refused)
+    found = list(dict.fromkeys(moment for moment, _ in said))
+    if len(found) > 1 and ambiguous == "reject":
+        return None, "ambiguous"
+    return (found[0], "") if found else (None, reason)
+
+
+def read_all(text: str, patterns: tuple[re.Pattern[str], ...], refused: str) -> tuple[list[tuple[Moment, bool]], str]:
+    """All that a text says by the formats that fit it, and whether the year had two digits; or the reason why it says nothing."""
     if len(text) > _LONGEST:
-        return None, refused if text.strip(INVISIBLE) else "empty"
+        return [], refused if text.strip(INVISIBLE) else "empty"
     text = plain(text)
     if not text.strip(INVISIBLE):
-        return None, "empty"
-    found: list[Moment] = []
+        return [], "empty"
+    found: list[tuple[Moment, bool]] = []
     for pattern in patterns:
         match = pattern.fullmatch(text)
         said = moment(match) if match else None
-        if said is not None and said not in found:
-            found.append(said)
-            if ambiguous == "first":
-                break
-    if not found:
-        return None, refused
-    return (found[0], "") if len(found) == 1 else (None, "ambiguous")
+        if match is not None and said is not None:
+            found.append((said, "short_year" in match.groupdict()))
+    return found, "" if found else refused
 
 
 def timestamp(*formats: str, time_zone: str | None = None, ambiguous: Ambiguous = "reject") -> Timestamp:
@@ -153,7 +158,7 @@ def timestamp(*formats: str, time_zone: str | None = None, ambiguous: Ambiguous 
     """
     if time_zone is not None:
         _check_zone(time_zone)
-    _check_ambiguous("timestamp", ambiguous)
+    check_ambiguous("timestamp", ambiguous)
     formats = formats or (_ISO,)
     place = "rules.timestamp(*formats)"
     words = {**DATE_WORDS, **TIME_WORDS}
@@ -181,10 +186,16 @@ def date(*formats: str, ambiguous: Ambiguous = "reject") -> Date:
     >>> date("%d/%m/%Y", "%m/%d/%Y").scalar("03/04/2024").reason
     'ambiguous'
     """
-    _check_ambiguous("date", ambiguous)
+    check_ambiguous("date", ambiguous)
+    formats, patterns = date_patterns("date", formats)
+    return Date(formats, ambiguous, patterns)
+
+
+def date_patterns(rule: str, formats: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[re.Pattern[str], ...]]:
+    """The formats of a date, by default ISO's, and their regular expressions."""
     formats = formats or (_ISO,)
-    place = "rules.date(*formats)"
-    return Date(formats, ambiguous, tuple(ISO_DATE if text == _ISO else _compiled(text, DATE_WORDS, place) for text in formats))
+    place = f"rules.{rule}(*formats)"
+    return formats, tuple(ISO_DATE if text == _ISO else _compiled(text, DATE_WORDS, place) for text in formats)
 
 
 def _compiled(text: object, words: Mapping[str, str], place: str) -> re.Pattern[str]:
@@ -193,7 +204,8 @@ def _compiled(text: object, words: Mapping[str, str], place: str) -> re.Pattern[
     return compile_format(text, words=words, place=place)
 
 
-def _check_ambiguous(rule: str, given: object) -> None:
+def check_ambiguous(rule: str, given: object) -> None:
+    """Raise where ``ambiguous=`` is none of its two words."""
     if given not in ("reject", "first"):
         raise ConfigError(f"rules.{rule}(ambiguous=)", "expected one of 'reject', 'first'", got=repr(given))
 

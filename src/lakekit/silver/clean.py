@@ -15,7 +15,7 @@ from lakekit.engines.types import ident, sql_type
 from lakekit.errors import SchemaError
 from lakekit.incremental import sides
 from lakekit.incremental.target import require_columns
-from lakekit.rules import ChainFunction, Rule, check_rules, native_chain
+from lakekit.rules import ChainFunction, Rule, beside_column, check_rules, native_chain, source_column
 
 
 def clean(batch: Batch, rules: Mapping[str, Rule | Sequence[Rule]], *, checks: Mapping[str, str] | None = None) -> Batch:
@@ -41,13 +41,18 @@ def clean(batch: Batch, rules: Mapping[str, Rule | Sequence[Rule]], *, checks: M
     """
     chains = check_rules(rules)
     names = batch.columns
-    require_columns(names, list(chains), place="clean()")
-    sides.refuse_derived(batch, list(chains), place="clean()", hint="clean() before lookup().")
+    read = {column: source_column(chain, column) for column, chain in chains.items()}
+    besides = [other for chain in chains.values() if (other := beside_column(chain)) is not None]
+    require_columns(names, [*read.values(), *besides], place="clean()")
+    system.refuse_reserved([column for column in chains if column not in names], place="clean()")
+    sides.refuse_derived(batch, [*chains, *read.values(), *besides], place="clean()", hint="clean() before lookup().")
     conditions = {name: sql.expression(words, names, place=f"clean(checks={name!r})") for name, words in (checks or {}).items()}
     functions: dict[str, Function] = {}
-    applied = [f"{_applied(batch, column, chain, functions)} AS `_rule_{index}`" for index, (column, chain) in enumerate(chains.items())]
+    applied = [
+        f"{_applied(batch, read[column], chain, functions)} AS `_rule_{index}`" for index, (column, chain) in enumerate(chains.items())
+    ]
     shared = Query(f"SELECT {', '.join(['*', *applied])} FROM batch", {"batch": batch.node}, functions)
-    failures = [(f"`_rule_{index}`.rule", f"`_rule_{index}`.reason", column) for index, column in enumerate(chains)]
+    failures = [(f"`_rule_{index}`.rule", f"`_rule_{index}`.reason", read[column]) for index, column in enumerate(chains)]
     failures += [
         (_check(name, words), f"CASE WHEN NOT ({words}) THEN 'check_failed' END", f"the check {name}") for name, words in conditions.items()
     ]
@@ -57,8 +62,9 @@ def clean(batch: Batch, rules: Mapping[str, Rule | Sequence[Rule]], *, checks: M
     reason = f"coalesce({', '.join([reason for _, reason, _ in failures])}, NULL)"
     about = " ".join(f"WHEN {reason} IS NOT NULL THEN {sql.literal(subject)}" for _, reason, subject in failures)
     deleted = f"`{system.OPERATION}` = '{system.DELETE}'" if system.OPERATION in names else "false"
-    cleaned = {column: _value(batch, column, chain, index) for index, (column, chain) in enumerate(chains.items())}
-    kept = ", ".join(f"{cleaned[name]} AS {ident(name)}" if name in cleaned else ident(name) for name in names)
+    cleaned = {column: _value(batch, read[column], chain, index) for index, (column, chain) in enumerate(chains.items())}
+    every = [*names, *(column for column in chains if column not in names)]
+    kept = ", ".join(f"{cleaned[name]} AS {ident(name)}" if name in cleaned else ident(name) for name in every)
     original = ", ".join(ident(name) for name in names)
     good = Query(f"SELECT {kept} FROM shared WHERE {reason} IS NULL OR {deleted}", {"shared": shared})
     bad = Query(
@@ -90,8 +96,9 @@ def _applied(batch: Batch, column: str, chain: tuple[Rule, ...], functions: dict
     if native is not None:
         return f"named_struct('value', {native.value}, 'rule', {native.rule}, 'reason', {native.reason})"
     name = f"lk_chain_{hash63(repr(chain))}"
-    functions[name] = Function(function, (pa.string(),), function.arrow_type())
-    return f"{name}({text})"
+    given = [text] if function.beside is None else [text, f"CAST({ident(function.beside)} AS STRING)"]
+    functions[name] = Function(function, (pa.string(),) * len(given), function.arrow_type())
+    return f"{name}({', '.join(given)})"
 
 
 def _value(batch: Batch, column: str, chain: tuple[Rule, ...], index: int) -> str:

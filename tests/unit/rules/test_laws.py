@@ -1,5 +1,6 @@
 """What holds for every rule and any text: no exception, no lost row, and cleaning the clean changes nothing."""
 
+import json
 from datetime import date, datetime
 
 import pyarrow as pa
@@ -36,6 +37,29 @@ RULES = [
     rules.not_null(),
     rules.one_of("a", "b"),
     rules.matches("[a-z]+"),
+    rules.normalize("NFC"),
+    rules.normalize("NFKC"),
+    rules.fix_mojibake(),
+    rules.map_values({"a": "b", "b": "b", "": None}, otherwise="keep"),
+    rules.map_values({"a": "a"}, otherwise="null"),
+    rules.boolean(),
+    rules.copy_of("x"),
+    rules.email_key(),
+    rules.phone_type("US"),
+    rules.person_name("given"),
+    rules.person_name("family"),
+    rules.name_key(),
+    rules.birth_date("iso", "%d/%m/%y", "%m/%d/%Y", as_of="2026-01-01"),
+    rules.birth_date("iso", "%d.%m.%y", as_of="2024-02-29", ambiguous="first"),
+    rules.country("en", "de"),
+    rules.currency("en", historic=True),
+    rules.address_key(),
+    rules.url(),
+    rules.url("ftp", "https", "x"),
+    rules.uuid(),
+    rules.json(),
+    rules.json("object"),
+    rules.decimal(12, 2, locale="fr_FR"),
 ]
 NAMES = [repr(rule)[:60] for rule in RULES]
 
@@ -49,6 +73,15 @@ likely = st.one_of(
     ),
     st.from_regex(r"[0-3]?[0-9][./][0-3]?[0-9][./][0-9]{4}", fullmatch=True),
     st.from_regex(r"[+-]?[0-9]{1,40}([.,][0-9]{0,40})?([eE][+-]?[0-9]{1,22})?", fullmatch=True),
+    st.from_regex(r"(https?|ftp|x)://[a-zA-Z.ßü0-9:@\[\]-]{1,12}(/[a-z%2FéA./]{0,8})?(\?[a-z=%é]{0,5})?(#[é%4]{0,3})?", fullmatch=True),
+    st.from_regex(r"(Dr\.? |Mr )?[A-Zßéa-z.'’-]{1,8},? (van |de la )?[A-Za-zéß.-]{0,8}( Jr\.?|, PhD)?", fullmatch=True),
+    st.from_regex(r"[0-9]{0,3}[a-z]? ?[A-Z][a-zß]{0,5}(str(aße|\.)?| Street| St\.| Ave)?,? ?[0-9]{0,2}(st|th|[a-z])?", fullmatch=True),
+    st.uuids().map(str),
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8
+    ).map(json.dumps),
+    st.text().map(lambda text: text.encode().decode("latin-1")),
+    st.sampled_from(["USA", "Österreich", "euros", "DEM", "yes", "0", "a", "b", "$"]),
     st.emails(),
     st.datetimes().map(str),
     st.floats().map(str),

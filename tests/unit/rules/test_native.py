@@ -18,6 +18,10 @@ CHAINS = {
     "also": [rules.empty_to_null(also=("N/A", "-", "ÅÄ%_$1"))],
     "not_null": [rules.not_null()],
     "one_of": [rules.trim(), rules.one_of("a", "N/A", "")],
+    "map": [rules.map_values({"a": "b", "N/A": None, "": "none"}, otherwise="keep")],
+    "map or null": [rules.trim(), rules.map_values({"a": "ÅÄ%_$1", "-": "-"}, otherwise="null")],
+    "map or reject": [rules.map_values({"a": "a", "N/A": "n", "": None})],
+    "copy": [rules.copy_of("x"), rules.trim()],
     "all": [rules.squash_spaces(), rules.empty_to_null(), rules.not_null(), rules.one_of("a", "a a", "N/A")],
 }
 texts = st.text(
@@ -51,6 +55,10 @@ def test_duckdb_and_python_agree(chain: list[rules.Rule], values: list[str | Non
         [rules.decimal(10, 2)],
         [rules.integer()],
         [rules.matches("a")],
+        [rules.normalize("NFC")],
+        [rules.map_values({"it's": "its"})],
+        [rules.boolean()],
+        [rules.uuid()],
         [rules.one_of("it's")],
         [rules.one_of("a\\b")],
         [rules.empty_to_null(also=("'",))],
