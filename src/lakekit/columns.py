@@ -38,6 +38,13 @@ KAFKA_OFFSET: Final = "_kafka_offset"
 KAFKA_TIMESTAMP: Final = "_kafka_timestamp"
 KAFKA_KEY: Final = "_kafka_key"
 KAFKA_HEADERS: Final = "_kafka_headers"
+SOURCE_LSN: Final = "_source_lsn"
+SOURCE_TRANSACTION: Final = "_source_transaction"
+SOURCE_OPERATION: Final = "_source_operation"
+SOURCE_KEY: Final = "_source_key"
+MOVED_FROM: Final = "_moved_from"
+MOVED_TO: Final = "_moved_to"
+UNAVAILABLE: Final = "_unavailable"
 RESCUED_DATA: Final = "_rescued_data"
 IS_INFERRED: Final = "_is_inferred"
 # Of rows that are rejected:
@@ -46,8 +53,12 @@ REASON: Final = "_reason"
 ABOUT: Final = "_about"
 PAYLOAD: Final = "_payload"
 
+SKIPPED: Final = "skipped"
+"""The ``_rule`` of a message that is no row, and no bad one either: it is counted, and goes nowhere."""
+
 UPSERT: Final = "upsert"
 DELETE: Final = "delete"
+TRUNCATE: Final = "truncate"
 
 SYSTEM_COLUMNS: Final[tuple[SystemColumn, ...]] = (
     SystemColumn(
@@ -61,7 +72,10 @@ SYSTEM_COLUMNS: Final[tuple[SystemColumn, ...]] = (
     ),
     SystemColumn(SOURCE, "STRING", ("bronze", "merged", "scd2", "rejects"), "Which source the row came from: a table, a topic, a file."),
     SystemColumn(
-        OPERATION, "STRING", ("bronze",), "'upsert' or 'delete'. Merged tables hold _deleted_at instead; reading changes gives it back."
+        OPERATION,
+        "STRING",
+        ("bronze",),
+        "'upsert' or 'delete'. Merged tables hold _deleted_at instead; reading changes gives it back. In a change log also 'truncate': all rows went.",
     ),
     SystemColumn(
         SOURCE_TIMESTAMP,
@@ -79,6 +93,25 @@ SYSTEM_COLUMNS: Final[tuple[SystemColumn, ...]] = (
         "ARRAY<STRUCT<key: STRING, value: BINARY>>",
         ("bronze",),
         "The Kafka message's headers, in their order. NULL: none, or not from Kafka.",
+    ),
+    SystemColumn(
+        SOURCE_LSN, "BIGINT", ("bronze", "merged"), "The change's place in PostgreSQL's log, from Debezium. NULL: the source has none."
+    ),
+    SystemColumn(SOURCE_TRANSACTION, "STRING", ("bronze",), "The transaction that made the change. NULL: the source does not say."),
+    SystemColumn(
+        SOURCE_OPERATION,
+        "STRING",
+        ("bronze",),
+        "Debezium's word: 'c' inserted, 'u' updated, 'd' deleted, 't' truncated, 'r' read by a snapshot. NULL: not from Debezium.",
+    ),
+    SystemColumn(SOURCE_KEY, "STRING", ("bronze",), "The row's key in its source, as JSON. NULL: it has none, or not from Debezium."),
+    SystemColumn(MOVED_FROM, "STRING", ("bronze",), "The key that the row had before this change, as JSON. NULL: the same one."),
+    SystemColumn(MOVED_TO, "STRING", ("bronze",), "The key that the deleted row goes on under, as JSON. NULL: it is gone."),
+    SystemColumn(
+        UNAVAILABLE,
+        "ARRAY<STRING>",
+        ("bronze",),
+        "The columns whose value did not come with the change, since it stayed as it was. read_new() fills them. NULL: all came.",
     ),
     SystemColumn(DELETED_AT, "TIMESTAMP", ("merged",), "When the row was deleted at its source. NULL: it lives."),
     SystemColumn(RESCUED_DATA, "STRING", ("bronze", "merged", "scd2"), "Values that did not fit their column, as JSON. NULL: all fitted."),

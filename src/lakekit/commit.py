@@ -12,7 +12,19 @@ import attrs
 if TYPE_CHECKING:
     from lakekit.engines.plan import Snapshot
 
-_FIGURES: Final = ("read", "inserted", "updated", "deleted", "unchanged", "late", "duplicates", "rejected", "removed", "recomputed")
+_FIGURES: Final = (
+    "read",
+    "inserted",
+    "updated",
+    "deleted",
+    "unchanged",
+    "late",
+    "duplicates",
+    "rejected",
+    "skipped",
+    "removed",
+    "recomputed",
+)
 _PREFIX: Final = "lakekit."
 _SECONDS: Final = "lakekit.seconds"
 _MOST_DELETES: Final = 0.05
@@ -36,6 +48,7 @@ class Commit:
         late: Rows older than what is stored; they changed nothing.
         duplicates: Rows of one key that another row of the same batch outran.
         rejected: Rows that failed a rule; they stand in ``<table>__rejects``.
+        skipped: Messages that are no rows: of a change log its tombstones, heartbeats and the like.
         removed: Those of the deleted rows that are no longer stored at all.
         recomputed: Those of the updated rows that were written before, and looked up again because a side changed.
         columns_not_carried: Columns of the upstream that a ``select`` left behind.
@@ -65,6 +78,7 @@ class Commit:
     late: int = 0
     duplicates: int = 0
     rejected: int = 0
+    skipped: int = 0
     removed: int = 0
     recomputed: int = 0
     columns_not_carried: tuple[str, ...] = ()

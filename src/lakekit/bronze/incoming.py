@@ -50,6 +50,7 @@ class Incoming:
         bad_schema: The columns of the bad ones: also why they are bad.
         rows: How many came so far, of both kinds.
         rejected: How many of them are bad.
+        skipped: How many are no rows, and no bad ones.
     """
 
     def __init__(self, increment: Increment) -> None:
@@ -59,6 +60,7 @@ class Incoming:
         self.schema = pa.schema([field for field in increment.schema if field.name not in {system.RULE, system.REASON, system.PAYLOAD}])
         self.rows = 0 if increment.held is None else increment.held.read
         self.rejected = 0 if increment.held is None else increment.held.rejected
+        self.skipped = 0 if increment.held is None else increment.held.skipped
         self._increment = increment
         self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, prefix="lakekit-")  # noqa: SIM115 -- closed by __exit__
         self._writer: pa.RecordBatchStreamWriter | None = None
@@ -83,7 +85,7 @@ class Incoming:
         held = self._increment.held
         if held is None:
             return Stream(self.bad_schema, self.bad())
-        return Query(f"SELECT * FROM rows WHERE {system.REASON} IS NOT NULL", {"rows": held.frame})
+        return Query(f"SELECT * FROM rows WHERE {system.REASON} IS NOT NULL AND {system.RULE} <> '{system.SKIPPED}'", {"rows": held.frame})
 
     def drain(self) -> None:
         """Count the rows, and drop them."""
@@ -99,10 +101,14 @@ class Incoming:
     def _good(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         reasons = batch.column(system.REASON)
         if reasons.null_count < batch.num_rows:
-            self.rejected += batch.num_rows - reasons.null_count
-            if self._writer is None:
+            left_out = batch.filter(pc.is_valid(reasons))
+            bad = left_out.filter(pc.not_equal(left_out.column(system.RULE), system.SKIPPED))
+            self.skipped += left_out.num_rows - bad.num_rows
+            self.rejected += bad.num_rows
+            if self._writer is None and bad.num_rows:
                 self._writer = pa.ipc.new_stream(self._file, self.bad_schema)
-            self._writer.write_batch(batch.filter(pc.is_valid(reasons)))
+            if self._writer is not None:
+                self._writer.write_batch(bad)
             batch = batch.filter(pc.is_null(reasons))
         return batch.select(self.schema.names)
 
@@ -116,7 +122,8 @@ class Incoming:
     def figures(self, label: str, *, inserted: int, unfit: int = 0) -> Commit:
         """What came; of the good rows, those that the table doesn't take are rejected too."""
         rejected = self.rejected + unfit
-        return Commit(table=label, read=self.rows, inserted=inserted, rejected=rejected, unchanged=self.rows - rejected - inserted)
+        unchanged = self.rows - self.skipped - rejected - inserted
+        return Commit(table=label, read=self.rows, inserted=inserted, rejected=rejected, skipped=self.skipped, unchanged=unchanged)
 
 
 def _as(field: pa.Field, given: pa.Schema) -> str:

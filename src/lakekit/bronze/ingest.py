@@ -256,7 +256,7 @@ def _count(lake: Lake, into: Identifier, state: TableState | None, incoming: Inc
     label = ".".join(into)
     if state is None:
         incoming.drain()
-        return incoming.figures(label, inserted=incoming.rows - incoming.rejected)
+        return incoming.figures(label, inserted=incoming.rows - incoming.rejected - incoming.skipped)
     with lake.engine.session() as session:
         arrived = arriving(session, state, incoming, fitted)
         known = pa.schema([field for field in arrived.schema if field.name in state.schema.names])

@@ -7,9 +7,10 @@
 
 from __future__ import annotations
 
+from lakekit.sources.debezium import Debezium
 from lakekit.sources.files import Files
 from lakekit.sources.kafka import Kafka
 from lakekit.sources.mongo import Mongo
 from lakekit.sources.postgres import Postgres
 
-__all__ = ["Files", "Kafka", "Mongo", "Postgres"]
+__all__ = ["Debezium", "Files", "Kafka", "Mongo", "Postgres"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
@@ -13,6 +13,7 @@ import attrs
 from lakekit import columns as system
 from lakekit.errors import ConfigError, SchemaError, SourceError
 from lakekit.sources import kafka_client, kafka_formats, kafka_offsets, kafka_options, kafka_read, kafka_registry
+from lakekit.sources.debezium_options import BinaryHandling, Changes, DecimalHandling, TimePrecision, Tombstones
 from lakekit.sources.kafka_offsets import OnGap, OnRecreated
 from lakekit.sources.kafka_options import Options
 from lakekit.sources.kafka_read import Read
@@ -22,6 +23,7 @@ from lakekit.sources.protocol import Details, Following, Increment, KeyRead, Sou
 
 if TYPE_CHECKING:
     from lakekit.engines.spark.tables import SparkEngine
+    from lakekit.sources.debezium import Debezium
     from lakekit.sources.kafka_client import Connection
 
 Format = Literal["json", "avro", "json_schema"]
@@ -142,6 +144,58 @@ class Kafka:
             max_messages=max_messages,
         )
 
+    def debezium(
+        self,
+        name: str,
+        *,
+        schema: Mapping[str, str] | None = None,
+        format: Literal["json", "avro"] = "json",
+        primary_key: str | Sequence[str] | None = None,
+        decimal_handling: DecimalHandling = "precise",
+        time_precision: TimePrecision = "adaptive",
+        binary_handling: BinaryHandling = "bytes",
+        tombstones: Tombstones = "skip",
+        unavailable_value: str = "__debezium_unavailable_value",
+        start: Start = "earliest",
+        on_recreated: OnRecreated = "raise",
+        on_gap: OnGap = "raise",
+        max_messages: int = 1_000_000,
+    ) -> Debezium:
+        """A topic of changes that Debezium writes. `sources.Debezium` has the arguments that `topic` has not.
+
+        Args:
+            name: The topic: ``"shop.public.users"``.
+            schema: As in `sources.Debezium`.
+            format: ``"json"``, with schemas in the messages or without; or ``"avro"``, with schemas in ``Kafka(registry=)``.
+            primary_key: As in `sources.Debezium`.
+            decimal_handling: As in `sources.Debezium`.
+            time_precision: As in `sources.Debezium`.
+            binary_handling: As in `sources.Debezium`.
+            tombstones: As in `sources.Debezium`.
+            unavailable_value: As in `sources.Debezium`.
+            start: As in `topic`.
+            on_recreated: As in `topic`.
+            on_gap: As in `topic`.
+            max_messages: As in `topic`.
+
+        Raises:
+            ConfigError: An argument is wrong.
+            SchemaError: A type is unknown, or a column is named like one of lakekit's.
+        """
+        from lakekit.sources.debezium import Debezium
+
+        topic = self.topic(name, format=format, start=start, on_recreated=on_recreated, on_gap=on_gap, max_messages=max_messages)
+        return Debezium(
+            topic,
+            schema=schema,
+            primary_key=primary_key,
+            decimal_handling=decimal_handling,
+            time_precision=time_precision,
+            binary_handling=binary_handling,
+            tombstones=tombstones,
+            unavailable_value=unavailable_value,
+        )
+
 
 def _rebuild(servers: str, options: Options | Callable[[], Options], registry: RegistryOptions, name: str) -> Kafka:
     return Kafka(servers, options=options, registry=registry, name=name)
@@ -233,6 +287,7 @@ class KafkaTopic:
 
     Attributes:
         columns: Names and SQL types, as declared. Empty: they are inferred.
+        changes: How Debezium's messages are read. None: it has others. ``Kafka.debezium`` says so.
     """
 
     server: Kafka
@@ -248,6 +303,7 @@ class KafkaTopic:
     epoch: Epoch = attrs.field(default="ms", kw_only=True, validator=_one_of(*get_args(Epoch)))
     time_zone: str | None = attrs.field(default=None, kw_only=True, validator=_check_time_zone)
     max_messages: int = attrs.field(default=1_000_000, kw_only=True, validator=_check_max_messages)
+    changes: Changes | None = attrs.field(default=None, kw_only=True)
 
     @property
     def place(self) -> str:
@@ -307,7 +363,7 @@ class KafkaTopic:
             decoder, messages = until_done.enter_context(kafka_formats.reading(self, read.messages(), target))
             rows = (kafka_read.as_rows(found, decoder, topic=self.name, source=self.origin) for found in messages)
             yield Increment(
-                kafka_read.schema_of(decoder.schema),
+                kafka_read.schema_of(decoder),
                 rows,
                 details,
                 rejecting=True,

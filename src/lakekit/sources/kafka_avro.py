@@ -25,7 +25,7 @@ from lakekit.errors import SchemaError
 from lakekit.sources import avro_types
 from lakekit.sources.avro_types import Node, Schema
 from lakekit.sources.json_shape import merged
-from lakekit.sources.kafka_json import Decoded
+from lakekit.sources.kafka_json import Decoded, ValueDecoder
 from lakekit.sources.kafka_registry import HEADER, Lookup, Registered, frame
 
 NO_SCHEMA_ID: Final = "no_schema_id"
@@ -47,7 +47,7 @@ class _Writer:
     is_newest: bool
 
 
-class AvroDecoder:
+class AvroDecoder(ValueDecoder):
     """Reads the values of messages in Avro, each after five bytes that name its schema."""
 
     rule = "avro"
@@ -86,7 +86,7 @@ class AvroDecoder:
                     rescued[index] = lost
                 records.append(found)
             columns = [self._array(field, records, rescued) for field in self.schema]
-        return Decoded(columns, {row: _json(fields) for row, fields in rescued.items()}, reasons)
+        return Decoded(columns, {row: as_json(fields) for row, fields in rescued.items()}, reasons)
 
     def _record(self, value: bytes) -> tuple[dict[str, Any] | str, dict[str, Any]]:
         """A message's fields, or why it can't be read; and those that the newest schema has no more."""
@@ -207,7 +207,7 @@ def _plain(schema: Schema) -> Schema:
     return {name: value for name, value in schema.items() if not name.startswith("__")}
 
 
-def _json(value: Any) -> str:
+def as_json(value: Any) -> str:
     """A decoded value as JSON: bytes in base64, instants in ISO 8601, decimals as their digits."""
     return json.dumps(_jsonable(value), ensure_ascii=False, separators=(",", ":"))
 

@@ -1,11 +1,11 @@
-"""How the values of a topic's messages become columns: by a declared schema, by what the messages hold, or by a schema registry."""
+"""How a topic's messages become columns: by a declared schema, by what the messages hold, or by a schema registry."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from lakekit.errors import SourceConfigError
 from lakekit.sources import json_shape, kafka_errors, kafka_registry
@@ -19,6 +19,7 @@ from lakekit.sources.spool import Spool
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from lakekit.sources.debezium_options import Changes
     from lakekit.sources.kafka import KafkaTopic
 
 _AT_ONCE: Final = 500  # messages: what is read of them is gone before Python looks for garbage among it
@@ -36,19 +37,19 @@ def reading(topic: KafkaTopic, messages: Iterator[Messages], target: Target) -> 
         SchemaError: The messages have too many fields, or the registry's schema can't be a table's columns.
         SourceError, SourceConfigError: The registry can't be reached, refuses, or has no such subject.
     """
-    if topic.format != "json":
+    if topic.changes is None and topic.format != "json":
         with asked(topic) as registry:
             yield registered(topic, registry.newest(topic.subject_name), registry.schema, target.schema)(), messages
         return
-    if topic.columns:
+    if topic.changes is None and topic.columns:
         yield declared(topic)(), messages
         return
     with Spool(place=topic.place) as spool:
-        seen = Observer()
+        look = looking(topic)()
         for found in messages:
-            seen.observe(found.values)
+            look.look(found)
             spool.write(_packed(found.to_batch()))
-        yield inferred(topic, seen.shape, target.schema)(), (Messages.of(_unpacked(part)) for part in spool.parts())
+        yield learned(topic, [look.to_plain()], target.schema)(), (Messages.of(_unpacked(part)) for part in spool.parts())
 
 
 def declared(topic: KafkaTopic) -> MakeDecoder:
@@ -56,9 +57,42 @@ def declared(topic: KafkaTopic) -> MakeDecoder:
     return functools.partial(_json, _columns(topic), _clock(topic))
 
 
-def inferred(topic: KafkaTopic, shape: Shape, target: pa.Schema | None) -> MakeDecoder:
-    """Decodes the columns that were seen."""
-    return functools.partial(_json, json_shape.schema_of(shape, target=target), _clock(topic), nulls=False)
+class Look(Protocol):
+    """Looks at messages before the first is decoded: what they hold says which columns there are."""
+
+    def look(self, messages: Messages) -> None:
+        """Note what messages hold."""
+        ...
+
+    def to_plain(self) -> dict[str, Any]:
+        """What was seen, for another process."""
+        ...
+
+
+def looking(topic: KafkaTopic) -> Callable[[], Look]:
+    """Makes what looks at a topic's messages. It pickles, as a `MakeDecoder` does."""
+    if topic.changes is None:
+        return Observer
+    return functools.partial(_look_at_changes, topic.changes, topic.format)
+
+
+def learned(topic: KafkaTopic, seen: Sequence[Mapping[str, Any]], target: pa.Schema | None) -> MakeDecoder:
+    """Decodes the columns that follow from what was seen.
+
+    Raises:
+        SourceError, SourceConfigError: The registry can't be reached, or refuses.
+    """
+    if topic.changes is None:
+        shape = Shape()
+        for each in seen:
+            shape.add(each)
+        return functools.partial(_json, json_shape.schema_of(shape, target=target), _clock(topic), nulls=False)
+    if topic.format == "json":
+        return functools.partial(_changes, topic.changes, seen, target)
+    numbers = {number for each in seen for number in each["numbers"]}
+    with asked(topic) as registry:
+        schemas = {number: registry.schema(number) for number in sorted(numbers)}
+    return functools.partial(_changes_in_avro, topic.changes, schemas, target)
 
 
 @contextmanager
@@ -108,8 +142,16 @@ class Observer:
         self._like_earlier: Callable[[bytes], object] = self._decode_none
         self._unreadable = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
+    def look(self, messages: Messages) -> None:
+        """Note what messages hold."""
+        self.observe(messages.values)
+
+    def to_plain(self) -> dict[str, Any]:
+        """What was seen."""
+        return self.shape.to_plain()
+
     def observe(self, values: Sequence[bytes | None]) -> None:
-        """Note what messages hold. Those that are no JSON objects are left out: they are rejected later.
+        """Note what the values of messages hold. Those that are no JSON objects are left out: they are rejected later.
 
         Raises:
             SchemaError: There are too many fields.
@@ -172,6 +214,31 @@ def _avro(newest: Registered, lookup: Lookup, target: pa.Schema | None, place: s
     except ModuleNotFoundError:
         raise kafka_registry.missing_extra() from None
     return AvroDecoder(newest, lookup, target=target, place=place)
+
+
+def _look_at_changes(changes: Changes, format: str) -> Look:
+    try:
+        if format == "json":
+            from lakekit.sources.debezium_decode import JsonLook
+
+            return JsonLook(changes.reading)
+        from lakekit.sources.debezium_avro import AvroLook
+
+        return AvroLook()
+    except ModuleNotFoundError:
+        raise kafka_errors.missing_extra("msgspec") if format == "json" else kafka_registry.missing_extra() from None
+
+
+def _changes(changes: Changes, told: Sequence[Mapping[str, Any]], target: pa.Schema | None) -> Decoder:
+    from lakekit.sources import debezium_decode
+
+    return debezium_decode.json_decoder(changes, debezium_decode.seen(told), target)
+
+
+def _changes_in_avro(changes: Changes, schemas: Mapping[int, Registered | None], target: pa.Schema | None) -> Decoder:
+    from lakekit.sources.debezium_avro import avro_decoder
+
+    return avro_decoder(changes, schemas, target)
 
 
 def _json_schema(newest: Registered | pa.Schema, lookup: Lookup, clock: Clock, target: pa.Schema | None, place: str) -> Decoder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import operator
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,8 @@ from lakekit.sources.kafka_values import Clock, MisfitError
 if TYPE_CHECKING:
     import msgspec
     import pyarrow as pa
+
+    from lakekit.sources.kafka_read import Messages
 
 NOT_JSON: Final = "not_json"
 NOT_UTF8: Final = "not_utf8"
@@ -31,11 +34,33 @@ class Decoded:
         columns: The declared columns, one value for each message.
         rescued: By message: JSON of the fields that have no column or don't fit it, each exactly as it stood in the message.
         reasons: By message: why it can't be read at all. Such a message is NULL in all columns.
+        skipped: By message: why it is no row.
+        own: Those of lakekit's columns that the format tells of.
     """
 
     columns: list[pa.Array[Any]]
     rescued: dict[int, str]
     reasons: dict[int, str]
+    skipped: dict[int, str] = attrs.field(factory=dict)
+    own: dict[str, Any] = attrs.field(factory=dict)
+
+
+class ValueDecoder(ABC):
+    """A decoder that looks at nothing but the values of messages.
+
+    Attributes:
+        system: Those of lakekit's columns that it gives besides those of every message.
+    """
+
+    system: tuple[str, ...] = ()
+
+    def read(self, messages: Messages) -> Decoded:
+        """Read messages."""
+        return self.decode(messages.values)
+
+    @abstractmethod
+    def decode(self, values: Sequence[bytes | None]) -> Decoded:
+        """Read the values of messages."""
 
 
 @attrs.frozen(eq=False)
@@ -101,7 +126,7 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind, strict=False)
 
 
-class JsonDecoder:
+class JsonDecoder(ValueDecoder):
     """Reads the values of messages by a declared schema, with the casts that ``kafka_values`` lists.
 
     Most messages are read in one step into a record of the declared types. One with more fields than declared is read into the same

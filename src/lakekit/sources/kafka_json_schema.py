@@ -26,7 +26,7 @@ import pyarrow as pa
 from lakekit.columns import is_system
 from lakekit.errors import SchemaError
 from lakekit.sources.json_shape import merged
-from lakekit.sources.kafka_json import Decoded, JsonDecoder
+from lakekit.sources.kafka_json import Decoded, JsonDecoder, ValueDecoder
 from lakekit.sources.kafka_registry import HEADER, Lookup, Registered, frame
 from lakekit.sources.kafka_values import Clock
 
@@ -38,7 +38,7 @@ _SIMPLE: Final[Mapping[str, pa.DataType]] = {"integer": pa.int64(), "number": pa
 _FORMATS: Final[Mapping[str, pa.DataType]] = {"date-time": pa.timestamp("us", tz="UTC"), "date": pa.date32(), "uuid": pa.uuid()}
 
 
-class JsonSchemaDecoder:
+class JsonSchemaDecoder(ValueDecoder):
     """Reads the values of messages in JSON, each after five bytes that name its schema."""
 
     rule = "json_schema"

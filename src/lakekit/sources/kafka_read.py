@@ -38,18 +38,20 @@ _SYSTEM: Final = (
 
 
 class Decoder(Protocol):
-    """What a format is: the values of messages as columns.
+    """What a format is: messages as columns.
 
     Attributes:
         rule: What rejects of this format say broke.
         schema: The columns.
+        system: Those of lakekit's columns that it gives besides those of every message.
     """
 
     rule: str
     schema: pa.Schema
+    system: tuple[str, ...]
 
-    def decode(self, values: Sequence[bytes | None]) -> Decoded:
-        """Read the values of messages."""
+    def read(self, messages: Messages) -> Decoded:
+        """Read messages."""
         ...
 
 
@@ -200,24 +202,24 @@ def raw() -> pa.Schema:
     return pa.schema(list(kinds.items()))
 
 
-def schema_of(columns: pa.Schema) -> pa.Schema:
+def schema_of(decoder: Decoder) -> pa.Schema:
     """The columns of the messages' values, lakekit's own, and the three that tell bad rows."""
     import pyarrow as pa
 
     from lakekit.engines.types import arrow_type
 
-    own = [pa.field(name, arrow_type(system.BY_NAME[name].type)) for name in _SYSTEM]
+    own = [pa.field(name, arrow_type(system.BY_NAME[name].type)) for name in (*_SYSTEM, *decoder.system)]
     bad = [pa.field(system.RULE, pa.string()), pa.field(system.REASON, pa.string()), pa.field(system.PAYLOAD, pa.binary())]
-    return pa.schema([*columns, *own, *bad])
+    return pa.schema([*decoder.schema, *own, *bad])
 
 
 def as_rows(messages: Messages, decoder: Decoder, *, topic: str, source: str) -> pa.RecordBatch:
-    """The messages as rows of the schema that `schema_of` gives for the decoder's columns."""
+    """The messages as rows of the schema that `schema_of` gives for the decoder."""
     import pyarrow as pa
 
-    values, schema = messages.values, schema_of(decoder.schema)
+    values, schema = messages.values, schema_of(decoder)
     count = len(values)
-    decoded = decoder.decode(values)
+    decoded = decoder.read(messages)
     instants = pa.array(messages.millis, pa.timestamp("ms", tz="UTC"))
     bad = decoded.reasons
     own: dict[str, Any] = {
@@ -231,9 +233,10 @@ def as_rows(messages: Messages, decoder: Decoder, *, topic: str, source: str) ->
         system.KAFKA_KEY: messages.keys,
         system.KAFKA_HEADERS: messages.headers,
         system.RESCUED_DATA: _spread(decoded.rescued, count),
-        system.RULE: _spread(dict.fromkeys(bad, decoder.rule), count),
-        system.REASON: _spread(bad, count),
+        system.RULE: _spread({**dict.fromkeys(bad, decoder.rule), **dict.fromkeys(decoded.skipped, system.SKIPPED)}, count),
+        system.REASON: _spread({**bad, **decoded.skipped}, count),
         system.PAYLOAD: _spread({row: values[row] for row in bad}, count),
+        **decoded.own,
     }
     arrays = [*decoded.columns]
     for name in schema.names[len(arrays) :]:

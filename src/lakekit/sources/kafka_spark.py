@@ -12,7 +12,6 @@ import pyarrow as pa
 from lakekit.engines.arrow import conform
 from lakekit.engines.spark import dialect
 from lakekit.sources import kafka_client, kafka_formats, kafka_java, kafka_options, kafka_read, kafka_registry, on_spark
-from lakekit.sources.json_shape import Shape
 from lakekit.sources.protocol import Details, Increment, Target
 
 if TYPE_CHECKING:
@@ -54,19 +53,19 @@ def read(topic: KafkaTopic, engine: SparkEngine, position: Details | None, *, ta
 def parsed(topic: KafkaTopic, session: SparkWork, messages: Any, target: Target) -> Frame:
     """Messages of the connector as rows, held."""
     found = messages.selectExpr(*_COLUMNS)
-    if topic.columns and topic.format == "json":
+    if topic.changes is None and topic.columns and topic.format == "json":
         make = kafka_formats.declared(topic)
     else:  # two passes: one to see what they hold, one to make rows of it
         found = on_spark.staged(session, found, kafka_read.raw(), place=topic.place).native
         make = _learned(topic, session, found, target)
-    schema = dialect.readable_schema(kafka_read.schema_of(make().schema))
+    schema = dialect.readable_schema(kafka_read.schema_of(make()))
     dialect.refuse_time(schema, place=topic.place)
     return on_spark.staged(session, on_spark.on_workers(found, parser(topic, make), schema), schema, place=topic.place)
 
 
 def _learned(topic: KafkaTopic, session: SparkWork, messages: Any, target: Target) -> MakeDecoder:
-    if topic.format == "json":
-        return kafka_formats.inferred(topic, _seen(topic, session, messages), target.schema)
+    if topic.changes is not None or topic.format == "json":
+        return kafka_formats.learned(topic, _seen(topic, session, messages), target.schema)
     # The registry is asked here: its credentials stay in this process.
     one = pa.schema([("p", pa.binary())])
     framed = messages.selectExpr(f"substring(value, 1, {kafka_registry.HEADER}) AS p").distinct()
@@ -78,22 +77,18 @@ def _learned(topic: KafkaTopic, session: SparkWork, messages: Any, target: Targe
     return kafka_formats.registered(topic, newest, schemas.get, target.schema)
 
 
-def _seen(topic: KafkaTopic, session: SparkWork, messages: Any) -> Shape:
+def _seen(topic: KafkaTopic, session: SparkWork, messages: Any) -> list[dict[str, Any]]:
     """What the messages hold."""
-    one = pa.schema([("d", pa.string())])
+    one, looking = pa.schema([("d", pa.string())]), kafka_formats.looking(topic)
 
     def look(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        found = kafka_formats.Observer()
+        found = looking()
         for batch in batches:
-            found.observe(batch.column("value").to_pylist())
-        yield pa.RecordBatch.from_pydict({"d": [json.dumps(found.shape.to_plain())]}, schema=one)
+            found.look(kafka_read.Messages.of(batch))
+        yield pa.RecordBatch.from_pydict({"d": [json.dumps(found.to_plain())]}, schema=one)
 
-    shape = Shape()
     looked = on_spark.staged(session, on_spark.on_workers(messages, look, one), one, place=topic.place)
-    for batch in session.rows(looked):
-        for told in batch.to_pylist():
-            shape.add(json.loads(told["d"]))
-    return shape
+    return [json.loads(told["d"]) for batch in session.rows(looked) for told in batch.to_pylist()]
 
 
 def _range(topic: str, plan: Plan) -> dict[str, str]:

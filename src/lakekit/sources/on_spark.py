@@ -113,6 +113,8 @@ def staged(session: SparkWork, frame: Any, schema: pa.Schema, *, place: str, exp
 
 def held(session: SparkWork, rows: Frame, *, rejecting: bool = False) -> Held:
     """The rows, counted."""
-    bad = f"count({system.REASON})" if rejecting else "0"
-    counts = session.one(Query(f"SELECT count(*) AS n, {bad} AS bad FROM rows", {"rows": rows}))
-    return Held(rows, counts["n"], counts["bad"])
+    left_out, skipped = "0", "0"
+    if rejecting:
+        left_out, skipped = f"count({system.REASON})", f"count(CASE WHEN {system.RULE} = '{system.SKIPPED}' THEN 1 END)"
+    counts = session.one(Query(f"SELECT count(*) AS n, {left_out} AS bad, {skipped} AS skipped FROM rows", {"rows": rows}))
+    return Held(rows, counts["n"], counts["bad"] - counts["skipped"], counts["skipped"])

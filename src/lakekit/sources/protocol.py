@@ -69,11 +69,13 @@ class Held:
         frame: The rows.
         read: How many there are, the bad ones included.
         rejected: How many are bad.
+        skipped: How many are no rows, and no bad ones.
     """
 
     frame: Frame
     read: int
     rejected: int
+    skipped: int = 0
 
 
 @attrs.frozen
@@ -88,7 +90,7 @@ class Increment:
             there was nothing new.
         overlap: The rows that may stand in the target already, or None when none can.
         rejecting: Whether rows may be bad: then the schema ends with ``_rule``, ``_reason`` (text) and ``_payload`` (the bytes that could not
-            be read). A row with a ``_reason`` goes to the rejects; in all others the three are NULL.
+            be read). A row with a ``_reason`` goes to the rejects, or nowhere where ``_rule`` is ``skipped``; in all others the three are NULL.
         behind: Whether the source holds more than this increment takes. Only where it was asked for portions.
         held: The rows where the engine holds them already; then there are no batches.
         lag: How many messages the source held beyond these when they were planned. None: it doesn't tell.
