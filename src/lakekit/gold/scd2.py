@@ -68,7 +68,7 @@ def merge_scd2(
         into: The table. Default: the one ``read_new(into=)`` named. Made if missing, with members -1 (unknown) and -2 (not applicable) where
             there is a ``surrogate_key``.
         effective_at: The column that says when a change was true. Default: ``_source_timestamp``, or ``observed_at`` in a full feed.
-        order_by: Columns that break order within one instant.
+        order_by: Columns that break order within one instant. Default: ``_source_lsn``, where there is one.
         track: Columns whose change opens a version. Default: all but ``type1``.
         type1: Columns that overwrite all versions. The rest overwrites the open version.
         ignore_null: Columns whose NULL carries the last value.
@@ -135,7 +135,7 @@ def merge_scd2(
         columns=dimension.event_columns(batch, state, (surrogate_key, *valid_columns)),
         effective_at=instant,
         unstored={instant: "TIMESTAMP"} if instant == EFFECTIVE_AT else {},
-        order_by=() if order_by is None else as_columns(order_by, place="merge_scd2(order_by=)"),
+        order_by=_order(batch) if order_by is None else as_columns(order_by, place="merge_scd2(order_by=)"),
         track=None if track is None else as_columns(track, place="merge_scd2(track=)"),
         type1=type1,
         ignore_null=ignore_null,
@@ -197,6 +197,10 @@ def _require_sense(feed: str, new_column: str, *, rebuild: bool, whole: bool) ->
             got="a full feed" if feed == "full" else "a batch that begins in the middle",
             hint="give lk.read(lake, <the change log>).",
         )
+
+
+def _order(batch: Batch) -> tuple[str, ...]:
+    return (system.SOURCE_LSN,) if system.SOURCE_LSN in batch.columns else ()
 
 
 def _is_whole(bookmark: Bookmark) -> bool:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 NewColumn = Literal["adopt", "version_all", "refuse", "rebuild"]
 
-_CARRIED = (system.SOURCE, system.SOURCE_TIMESTAMP, system.INGESTION_TIMESTAMP, system.RESCUED_DATA)
+_CARRIED = (system.SOURCE, system.SOURCE_TIMESTAMP, system.SOURCE_LSN, system.INGESTION_TIMESTAMP, system.RESCUED_DATA)
 
 
 def event_columns(batch: Batch, state: TableState | None, own: Collection[str | None]) -> list[tuple[str, str]]:

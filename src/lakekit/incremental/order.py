@@ -17,7 +17,7 @@ from lakekit.names import columns as as_columns
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DEFAULT_ORDER: Final = (system.SOURCE_TIMESTAMP, system.KAFKA_PARTITION, system.KAFKA_OFFSET, system.INGESTION_TIMESTAMP)
+DEFAULT_ORDER: Final = (system.SOURCE_LSN, system.SOURCE_TIMESTAMP, system.KAFKA_PARTITION, system.KAFKA_OFFSET, system.INGESTION_TIMESTAMP)
 
 
 def order_columns(names: Sequence[str], order_by: Columns | None, *, place: str) -> tuple[str, ...]:

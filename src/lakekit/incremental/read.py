@@ -16,7 +16,7 @@ from lakekit.commit import Commit, from_snapshot
 from lakekit.engines.plan import Node, Query, Scan, TableState
 from lakekit.engines.types import arrow_type
 from lakekit.errors import ConfigError
-from lakekit.incremental import cas, changes, contract
+from lakekit.incremental import cas, change_log, changes, contract
 from lakekit.lake import Lake
 from lakekit.lineage import Lineage
 from lakekit.names import Identifier, TableName
@@ -79,6 +79,9 @@ def read_new(lake: Lake, table: TableName, *, into: TableName) -> Batch:
     Both ends are fixed now, so computing the batch twice gives the same rows. The bookmark moves when, and only when, the batch is
     written to ``into``.
 
+    The changes of a change log (`sources.Debezium`) come whole: a value that did not come with a change, since it had not changed, is
+    the one that the row had before, and a truncate is a delete of each row.
+
     Args:
         lake: Where both tables are.
         table: The table to read, the upstream.
@@ -127,6 +130,8 @@ def consume(lake: Lake, table: TableName, into: TableName, *, place: str) -> Rea
     found = changes.since(state, start)
     spans = {} if found.end is None else {name: Span(start, found.end)}
     node = changes.with_buried(lake, state, found.node) if found.superset else found.node
+    if change_log.is_change_log(state) and found.end is not None and (start is None or found.end != start):
+        node = change_log.whole(lake, state, node)
     return Reading(state, target, node, start, Bookmark(spans, epoch=stored.epoch, superset=found.superset))
 
 

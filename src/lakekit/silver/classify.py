@@ -32,6 +32,7 @@ Duplicates = Literal["last", "fail"]
 NullKeys = Literal["reject", "match"]
 # Not compared: they say when and by whom a row was written, not what it is.
 _RUN: Final = frozenset({system.INGESTION_TIMESTAMP, system.WRITE_ID, system.DELETED_AT})
+_SAYS_WHEN: Final = frozenset({system.SOURCE, system.SOURCE_TIMESTAMP, system.SOURCE_LSN})
 
 
 @attrs.frozen
@@ -246,6 +247,8 @@ def _class(work: Work, held: pa.Schema, spec: Spec, *, buried: bool, late: str |
     compared = [name for name in incoming if name in stored and name not in _RUN and name not in spec.key]
     says = _says(compared, spec)
     equal = {name: same(f"s.{ident(name)}", f"t.{ident(name)}", held.field(name).type) for name in compared}
+    if system.SOURCE_OPERATION in incoming:  # a row that a snapshot read again is no change of its own
+        equal |= {name: f"s.`{system.SOURCE_OPERATION}` <=> 'r' OR {equal[name]}" for name in _SAYS_WHEN & equal.keys()}
     unchanged = " AND ".join([f"({f'{bare} OR ' if name in says else ''}{words})" for name, words in equal.items()] or ["true"])
     alive = f"(t.`{system.DELETED_AT}` IS NULL)" if system.DELETED_AT in stored else "true"
     order = [name for name in spec.order if name in incoming and name in stored]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _STORED: Final = (system.INGESTION_TIMESTAMP, system.WRITE_ID, system.SOURCE, system.SOURCE_TIMESTAMP, system.DELETED_AT)
+_STORED_IF_GIVEN: Final = (system.RESCUED_DATA, system.SOURCE_LSN)
 
 
 def merge(
@@ -60,7 +61,7 @@ def merge(
         batch: The rows.
         key: One row of the *table*: columns, or fields of struct columns (``"customer.id"``). Default: the identifier fields of the Iceberg table.
         into: The table. Default: the one ``read_new(into=)`` named. Made if missing.
-        order_by: What makes a row later. Default: ``_source_timestamp``, the position in the source, ``_ingestion_timestamp``.
+        order_by: What makes a row later. Default: ``_source_lsn``, ``_source_timestamp``, the position in the source, ``_ingestion_timestamp``.
         delete_when: An SQL condition for deletes. Default: ``_operation = 'delete'``.
         deletes: ``Deletes("soft")`` sets ``_deleted_at``; ``Deletes("hard")`` removes the row, and keeps its key in ``<table>__deleted`` so
             that a late upsert stays dead; ``Deletes("ignore")`` leaves it.
@@ -76,8 +77,8 @@ def merge(
         max_reject_fraction: Refuse to write when more of the rows are rejected.
 
     Writes:
-        One row for each key: the batch's columns, ``_ingestion_timestamp``, ``_write_id``, ``_source``, ``_source_timestamp`` of the row that
-        won, and ``_deleted_at`` (UTC microseconds; NULL: the row lives).
+        One row for each key: the batch's columns, ``_ingestion_timestamp``, ``_write_id``, ``_source``, ``_source_timestamp`` and
+        ``_source_lsn`` (where there are some) of the row that won, and ``_deleted_at`` (UTC microseconds; NULL: the row lives).
 
     Raises:
         SchemaError: A named column is missing, or types conflict.
@@ -119,7 +120,7 @@ def merge(
     current = bool(batch.key) and set(batch.key) <= set(keys)
     order = order_columns(names, order_by, place="merge(order_by=)")
     spec = Spec(keys, order, condition, deletes, current, write_mode, when_matched, when_not_matched, duplicates, null_keys)
-    schema = target.schema_for(batch.schema, [*_STORED, *({system.RESCUED_DATA} & {*names})])
+    schema = target.schema_for(batch.schema, [*_STORED, *(name for name in _STORED_IF_GIVEN if name in names)])
     sides.require_storable(batch, names, keys, place=f"merge(): {'.'.join(into_)}")
     if found is not None:
         batch.lake.engine.require_writable(found)
