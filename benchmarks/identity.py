@@ -33,7 +33,7 @@ Array = np.ndarray[Any, Any]
 
 SHOP = identity.Rules(
     match=[identity.exact("email"), identity.exact("phone", max_shared=6), identity.fuzzy("full_name", at_least=0.92, within="phone")],
-    veto=[veto("full_name", below=0.75, unless="email")],
+    never=[veto("full_name", below=0.75, unless="email")],
 )
 MODEL = identity.Rules(
     match=[
@@ -51,7 +51,7 @@ MODEL = identity.Rules(
             block=["email", "phone", "device", ("last", "born"), ("first", "born"), ("first", "last", "postcode"), ("last", "street")],
         )
     ],
-    veto=[veto("first", below=0.7, unless="email"), veto("born", below=0.6, unless="email", scorer="osa")],
+    never=[veto("first", below=0.7, unless="email"), veto("born", below=0.6, unless="email", scorer="osa")],
 )
 
 

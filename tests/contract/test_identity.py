@@ -90,7 +90,7 @@ def test_a_fuzzy_rule_compares_only_records_that_share_a_value(lake: Any) -> Non
 
 def test_a_veto_keeps_a_family_on_one_phone_apart_unless_the_email_is_the_same(lake: Any) -> None:
     rules = identity.Rules(
-        match=[identity.exact("email"), identity.exact("phone")], veto=[identity.veto("name", below=0.7, unless="email")]
+        match=[identity.exact("email"), identity.exact("phone")], never=[identity.veto("name", below=0.7, unless="email")]
     )
     people = [
         {"user_id": 1, "name": "anna", "phone": "+1", "email": "a@example.com"},
@@ -104,7 +104,7 @@ def test_a_veto_keeps_a_family_on_one_phone_apart_unless_the_email_is_the_same(l
 
 
 def test_no_person_holds_two_records_that_a_veto_keeps_apart_whatever_links_them(lake: Any) -> None:
-    rules = identity.Rules(match=[identity.exact("email"), identity.exact("phone")], veto=[identity.veto("born")])
+    rules = identity.Rules(match=[identity.exact("email"), identity.exact("phone")], never=[identity.veto("born")])
     twins = [
         {"user_id": 1, "born": "1990", "email": "a@example.com", "phone": "+1"},
         {"user_id": 2, "born": None, "email": "a@example.com", "phone": "+2"},

@@ -12,7 +12,7 @@ from tests.contract.identities import INTO, resolve
 
 RULES = identity.Rules(
     match=[identity.exact("email"), identity.fuzzy("name", at_least=0.85, within="phone")],
-    veto=[identity.veto("born", unless="email")],
+    never=[identity.veto("born", unless="email")],
 )
 PEOPLE = [
     {"user_id": 1, "email": "secret@example.com", "phone": None, "name": "Catherine", "born": None},

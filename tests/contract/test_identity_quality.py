@@ -53,7 +53,7 @@ THREE_SOURCES = identity.Rules(
         *(identity.fuzzy("name", at_least=0.85, within=column) for column in ("licence", "email", "phone", "address", "born")),
         identity.fuzzy("name", at_least=0.9, within="born", scorer="token_sort"),
     ],
-    veto=[identity.veto("kind"), identity.veto("ssn"), identity.veto("born", below=0.8, unless=("ssn", "passport"), scorer="osa")],
+    never=[identity.veto("kind"), identity.veto("ssn"), identity.veto("born", below=0.8, unless=("ssn", "passport"), scorer="osa")],
 )
 
 

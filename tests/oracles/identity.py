@@ -15,18 +15,25 @@ Values = Mapping[str, str | None]
 EMAILS, PHONES, ALIKE, OPPOSED, SURE = 4, 3, 0.85, 0.6, 20
 
 
-def partition(records: Mapping[Record, Values], *, max_members: int) -> set[frozenset[Record]]:
-    """exact(email, max_shared=4), exact(phone, max_shared=3), fuzzy(name >= 0.85 within phone); veto(name < 0.6 unless email)."""
+def partition(
+    records: Mapping[Record, Values], *, max_members: int, decisions: Mapping[tuple[Record, Record], str] | None = None
+) -> set[frozenset[Record]]:
+    """exact(email, max_shared=4), exact(phone, max_shared=3), fuzzy(name >= 0.85 within phone); veto(name < 0.6 unless email); decisions."""
     weight = {pair: _weight(records, *pair) for pair in combinations(sorted(records), 2)}
+    decided = {pair: kind for pair, kind in (decisions or {}).items() if pair in weight}
+    sure = [pair for pair, kind in decided.items() if kind == "confirm"]
     links = sorted((pair for pair, w in weight.items() if w), key=lambda pair: (-(weight[pair] or 0), pair))
     groups = {record: frozenset([record]) for record in records}
-    linked = {record: frozenset([record]) for record in records}
+    for a, b in sure:
+        groups |= dict.fromkeys(groups[a] | groups[b], groups[a] | groups[b])
+    linked, firm = dict(groups), set(groups.values())
     for a, b in links:
         linked |= dict.fromkeys(linked[a] | linked[b], linked[a] | linked[b])
     for a, b in links:
         if groups[a] != groups[b] and (len(linked[a]) <= max_members or len(groups[a] | groups[b]) <= max_members):
             groups |= dict.fromkeys(groups[a] | groups[b], groups[a] | groups[b])
-    return {part for group in set(groups.values()) for part in _average_linkage(group, weight)}
+    weight |= {pair: None for pair, kind in decided.items() if kind == "separate"}
+    return {part for group in set(groups.values()) for part in _average_linkage([one for one in firm if one <= group], weight)}
 
 
 def _weight(records: Mapping[Record, Values], a: Record, b: Record) -> int | None:
@@ -48,8 +55,7 @@ def _weight(records: Mapping[Record, Values], a: Record, b: Record) -> int | Non
     return round(score * SURE * 1_000_000)
 
 
-def _average_linkage(group: frozenset[Record], weight: Mapping[tuple[Record, Record], int | None]) -> list[frozenset[Record]]:
-    parts = [frozenset([record]) for record in group]
+def _average_linkage(parts: list[frozenset[Record]], weight: Mapping[tuple[Record, Record], int | None]) -> list[frozenset[Record]]:
     while True:
         best: tuple[Any, ...] | None = None
         for a, b in combinations(sorted(parts, key=min), 2):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 import lakekit as lk
 from lakekit import identity
 from lakekit.engines.embedded.commit import PreparedFiles
+from lakekit.identity.rules import refuse_contradictions
 from tests.oracles.identity import ALIKE, EMAILS, OPPOSED, PHONES, partition
 
 MAX_MEMBERS = 5
@@ -24,7 +27,7 @@ RULES = identity.Rules(
         identity.exact("phone", max_shared=PHONES),
         identity.fuzzy("name", at_least=ALIKE, within="phone", max_shared=PHONES),
     ],
-    veto=[identity.veto("name", below=OPPOSED, unless="email")],
+    never=[identity.veto("name", below=OPPOSED, unless="email")],
     max_members=MAX_MEMBERS,
 )
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -41,6 +44,7 @@ OPERATIONS = st.one_of(
     st.tuples(st.just("change"), CHANGES),
     st.tuples(st.just("change"), CHANGES),
     st.tuples(st.just("run"), st.none()),
+    st.tuples(st.just("decide"), st.tuples(st.sampled_from([identity.confirm, identity.separate]), RECORDS, RECORDS)),
     st.tuples(st.just("crash"), st.integers(0, 3)),
     st.tuples(st.just("dry run"), st.none()),
 )
@@ -60,6 +64,7 @@ class World:
         self.live: dict[Record, dict[str, str | None]] = {}
         self.masters: dict[Record, int] = {}
         self.dead: set[int] = set()
+        self.decisions: dict[tuple[Record, Record], str] = {}
         for source in ("a", "b"):
             self.append(source, [{"id": "0", "email": None, "phone": None, "name": None, "_operation": "upsert"}])
             self.live[source, "0"] = {"email": None, "phone": None, "name": None}
@@ -92,10 +97,15 @@ class World:
             else:
                 self.live[source, key] = {name: value for name, value in values.items() if name != "name" or source == "a"}
 
-    def resolve(self, *, dry_run: bool = False, rebuild: bool = False) -> lk.Commit:
+    def resolve(self, *, dry_run: bool = False, rebuild: bool = False, decisions: Sequence[identity.Decision] = ()) -> lk.Commit:
         batches = {source: lk.read_new(self.lake, f"bronze.{source}", into=INTO) for source in ("a", "b")}
         return lk.resolve_identities(
-            batches, record_key={"a": "id", "b": "id"}, rules=RULES, now=START + timedelta(days=self.step), dry_run=dry_run, rebuild=rebuild
+            batches,
+            record_key={"a": "id", "b": "id"},
+            rules=attrs.evolve(RULES, overrides=decisions),
+            now=START + timedelta(days=self.step),
+            dry_run=dry_run,
+            rebuild=rebuild,
         )
 
     def stored(self) -> list[dict[str, Any]]:
@@ -110,7 +120,7 @@ class World:
         parts: dict[int, set[Record]] = {}
         for record, master in now.items():
             parts.setdefault(master, set()).add(record)
-        assert {frozenset(part) for part in parts.values()} == partition(self.live, max_members=MAX_MEMBERS)
+        assert {frozenset(part) for part in parts.values()} == partition(self.live, max_members=MAX_MEMBERS, decisions=self.decisions)
         alias = {row["former_user_id"]: row["master_user_id"] for row in rows if row["kind"] == "alias"}
         split = {(row["former_user_id"], row["master_user_id"]) for row in rows if row["kind"] == "split"}
         for record, master in now.items():
@@ -146,11 +156,29 @@ class World:
             with contextlib.suppress(Crash):
                 self.resolve()
 
+    def decide(self, decide: Any, a: Record, b: Record) -> None:
+        """A decision that somebody makes, if it is one."""
+        self.resolve()
+        if a != b:
+            decision = decide(a, b)
+            now = {**self.decisions, (decision.a, decision.b): decision.kind}
+            try:
+                refuse_contradictions(now, place="here")
+            except lk.errors.ConfigError:
+                with pytest.raises(lk.errors.ConfigError, match="contradict"):
+                    self.resolve(decisions=[decision])
+            else:
+                self.resolve(decisions=[decision])
+                self.decisions = now
+
     def do(self, operation: str, argument: Any) -> None:
         if operation == "change":
             self.change(argument)
         elif operation == "crash":
             self.crash(argument)
+        elif operation == "decide":
+            self.decide(*argument)
+            self.check()
         elif operation == "dry run":
             promised = self.resolve(dry_run=True)
             kept = self.resolve()

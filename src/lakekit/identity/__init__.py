@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from lakekit.identity.kinds import Comparison, Exact, Fuzzy, Model, Probabilistic, Veto
-from lakekit.identity.rules import Rules, compare, exact, fuzzy, probabilistic, veto
+from lakekit.identity.kinds import Comparison, Decision, Exact, Fuzzy, Model, Probabilistic, Veto
+from lakekit.identity.rules import Rules, compare, confirm, exact, fuzzy, probabilistic, separate, veto
 
 if TYPE_CHECKING:
     from lakekit.identity.explanation import Explanation, explain
@@ -17,6 +17,7 @@ _HOMES = {"Explanation": "explanation", "explain": "explanation", "train": "trai
 
 __all__ = [
     "Comparison",
+    "Decision",
     "Exact",
     "Explanation",
     "Fuzzy",
@@ -25,10 +26,12 @@ __all__ = [
     "Rules",
     "Veto",
     "compare",
+    "confirm",
     "exact",
     "explain",
     "fuzzy",
     "probabilistic",
+    "separate",
     "train",
     "veto",
 ]

@@ -58,7 +58,7 @@ class Pairs:
 
 def _cap(rules: Rules) -> str:
     """SQL: how many records may share a value of a block."""
-    return "CASE block " + " ".join(f"WHEN {literal(block.name)} THEN {block.max_shared}" for block in rules.blocks) + " ELSE 0 END"
+    return "CASE block " + " ".join(f"WHEN {literal(block.name)} THEN {block.most}" for block in rules.blocks) + " ELSE 0 END"
 
 
 def pairs(run: Run, keys: Table, of_records: News, of_keys: News) -> Pairs:

@@ -7,7 +7,8 @@ so that the parts don't depend on what else is looked at, or on the order in whi
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -35,6 +36,36 @@ class Links:
         """Some of them."""
         return Links(self.left[chosen], self.right[chosen], self.weight[chosen])
 
+    def weights(self, size: int, left: Array, right: Array) -> Array:
+        """The weights of some pairs; 0 where they are not linked."""
+        return lookup(left * size + right, self.left * size + self.right, self.weight)
+
+
+def lookup(wanted: Array, known: Array, values: Array) -> Array:
+    """The values of the wanted numbers among the known ones; 0 where they are not among them."""
+    import numpy as np
+
+    if not len(known):
+        return np.zeros(len(wanted))
+    order = np.argsort(known)
+    at = np.minimum(np.searchsorted(known, wanted, sorter=order), len(known) - 1)
+    return np.where(known[order][at] == wanted, values[order][at], 0.0)
+
+
+@attrs.frozen(eq=False)
+class Decided:
+    """Pairs that people have decided about, each once: those ``confirmed`` to be one person, and those ``separated``; (left, right)."""
+
+    confirmed: tuple[Array, Array]
+    separated: tuple[Array, Array]
+
+    def marks(self, size: int, left: Array, right: Array) -> tuple[Array, Array]:
+        """Of some pairs, which are confirmed and which separated."""
+        import numpy as np
+
+        code = left * size + right
+        return np.isin(code, self.confirmed[0] * size + self.confirmed[1]), np.isin(code, self.separated[0] * size + self.separated[1])
+
 
 def components(size: int, left: Array, right: Array) -> Array:
     """The least record that each record is connected with.
@@ -55,7 +86,9 @@ def components(size: int, left: Array, right: Array) -> Array:
             label = shorter
 
 
-def parts(size: int, links: Links, *, max_members: int, limit: float, scorer: Scorer | None) -> tuple[Array, int]:
+def parts(
+    size: int, links: Links, *, max_members: int, limit: float, scorer: Scorer | None, decided: Decided | None = None
+) -> tuple[Array, int]:
     """The part of each record, and how many components were too large and had to be cut.
 
     Args:
@@ -64,33 +97,38 @@ def parts(size: int, links: Links, *, max_members: int, limit: float, scorer: Sc
         max_members: So many records a part may have.
         limit: Two groups are joined when the mean weight of all pairs between them is greater.
         scorer: Scores pairs. None: nothing speaks against a link.
+        decided: What people have decided: neither a veto nor ``max_members`` divides what is confirmed. None: nothing.
     """
     import numpy as np
 
-    label = components(size, links.left, links.right)
+    none = np.array([], dtype=np.int64)
+    decided = decided or Decided((none, none), (none, none))
+    sure, apart = decided.confirmed, decided.separated
+    label = components(size, np.concatenate([links.left, sure[0]]), np.concatenate([links.right, sure[1]]))
     counts = np.bincount(label, minlength=size)
     large = np.flatnonzero(counts > max_members)
     if len(large):
-        label = _cut(label, links.where(np.isin(label[links.left], large)), max_members)
+        label = _cut(label, large, links, sure, max_members)
         links = links.where(label[links.left] == label[links.right])
         counts = np.bincount(label, minlength=size)
-    if scorer is None:
-        return label, len(large)
     linked = np.bincount(label[links.left], minlength=size)
-    # Where every pair is linked, nothing can keep the records apart.
-    doubtful = (counts > 2) & (linked < counts * (counts - 1) // 2)
+    # Where every pair is linked, nothing can keep the records apart, but for a decision.
+    doubtful = (counts > 2) & (linked < counts * (counts - 1) // 2) if scorer else np.zeros(size, dtype=bool)
+    doubtful[label[apart[0][label[apart[0]] == label[apart[1]]]]] = True
     for left, right in all_pairs(label, doubtful):
-        weight, vetoed = scorer(left, right)
-        label = _divide(label, left, right, weight, vetoed, links, limit)
+        weight, vetoed = scorer(left, right) if scorer else (links.weights(size, left, right), np.zeros(len(left), dtype=bool))
+        label = _divide(label, left, right, weight, vetoed, links, decided, limit)
     return label, len(large)
 
 
-def _cut(label: Array, links: Links, max_members: int) -> Array:
-    """Components that are too large, grown anew from the strongest link down, as long as they stay small enough."""
+def _cut(label: Array, large: Array, links: Links, sure: tuple[Array, Array], max_members: int) -> Array:
+    """Components that are too large, grown anew from the strongest link down, as long as they stay small enough; first what is sure."""
     import numpy as np
 
+    links = links.where(np.isin(label[links.left], large))
+    members = np.flatnonzero(np.isin(label, large))
+    firm = np.isin(label[sure[0]], large)
     label = label.copy()
-    members = np.unique(np.concatenate([links.left, links.right]))
     parent = {int(node): int(node) for node in members}
     size = dict.fromkeys(parent, 1)
 
@@ -101,9 +139,11 @@ def _cut(label: Array, links: Links, max_members: int) -> Array:
         return node
 
     order = np.lexsort((links.right, links.left, -links.weight))
-    for left, right in zip(links.left[order].tolist(), links.right[order].tolist(), strict=True):
+    confirmed = zip(sure[0][firm].tolist(), sure[1][firm].tolist(), itertools.repeat(len(label)))
+    linked = zip(links.left[order].tolist(), links.right[order].tolist(), itertools.repeat(max_members))
+    for left, right, most in itertools.chain(confirmed, linked):
         low, high = sorted((root(left), root(right)))
-        if low != high and size[low] + size[high] <= max_members:
+        if low != high and size[low] + size[high] <= most:
             parent[high] = low
             size[low] += size[high]
     label[members] = [root(node) for node in members.tolist()]
@@ -128,24 +168,27 @@ def all_pairs(label: Array, chosen: Array) -> Iterator[tuple[Array, Array]]:
         yield nodes[left], nodes[right]
 
 
-def _divide(label: Array, left: Array, right: Array, weight: Array, vetoed: Array, links: Links, limit: float) -> Array:
+def _divide(label: Array, left: Array, right: Array, weight: Array, vetoed: Array, links: Links, decided: Decided, limit: float) -> Array:
     """Components of which all pairs are scored, divided where something speaks against it."""
     import numpy as np
 
     label = label.copy()
     size = len(label)
     is_link = np.isin(left * size + right, links.left * size + links.right)
+    sure, apart = decided.marks(size, left, right)
+    vetoed = (vetoed | apart) & ~sure
     component = label[left]
     against = np.unique(component[vetoed | (weight <= limit)])
     chosen = np.isin(component, against)
     order = np.argsort(component[chosen], kind="stable")
     left, right, component = left[chosen][order], right[chosen][order], component[chosen][order]
     amount = np.rint(weight[chosen][order] * _PRECISION).astype(np.int64)
-    vetoed, is_link = vetoed[chosen][order], is_link[chosen][order]
+    vetoed, is_link, sure = vetoed[chosen][order], is_link[chosen][order], sure[chosen][order]
     bounds = np.r_[np.flatnonzero(np.r_[True, component[1:] != component[:-1]]), len(component)] if len(component) else np.array([0])
     for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         columns = (array[start:end].tolist() for array in (left, right, amount, vetoed, is_link))
-        for group in average_linkage(zip(*columns, strict=True), limit * _PRECISION):
+        firm = list(zip(left[start:end][sure[start:end]].tolist(), right[start:end][sure[start:end]].tolist(), strict=True))
+        for group in average_linkage(zip(*columns, strict=True), limit * _PRECISION, firm):
             label[group] = min(group)
     return label
 
@@ -154,7 +197,7 @@ Between = tuple[int, int, bool, bool]
 """Between two groups: the sum of the weights, the number of pairs, whether a veto stands there, whether a link does."""
 
 
-def average_linkage(pairs: Any, limit: float) -> list[list[int]]:
+def average_linkage(pairs: Any, limit: float, sure: Sequence[tuple[int, int]] = ()) -> list[list[int]]:
     """Groups of records: the two with the greatest mean weight are joined, while it is above the limit, and again.
 
     Only groups with a link between them are joined, and never across a veto.
@@ -162,6 +205,7 @@ def average_linkage(pairs: Any, limit: float) -> list[list[int]]:
     Args:
         pairs: All pairs, each (left, right, weight, vetoed, linked) with left < right.
         limit: What the mean weight has to exceed.
+        sure: Pairs that are together, whatever the weights say: what they form is where it begins.
 
     Source:
         Sokal, Michener: A statistical method for evaluating systematic relationships (1958), "average linkage".
@@ -170,20 +214,15 @@ def average_linkage(pairs: Any, limit: float) -> list[list[int]]:
     [[0, 1], [2]]
     """
     between: dict[int, dict[int, Between]] = {}
-    heap: list[tuple[float, int, int]] = []
-    for left, right, weight, vetoed, linked in pairs:
-        between.setdefault(left, {})[right] = between.setdefault(right, {})[left] = (weight, 1, vetoed, linked)
-        if linked and not vetoed and weight > limit:
-            heap.append((-weight, left, right))
-    heapq.heapify(heap)
+    for left, right, *what in pairs:
+        between.setdefault(left, {})[right] = between.setdefault(right, {})[left] = (what[0], 1, what[1], what[2])
     members = {node: [node] for node in between}
-    while heap:
-        mean, kept, joined = heapq.heappop(heap)
-        if joined not in between.get(kept, {}):
-            continue
-        total, number, vetoed, _ = between[kept][joined]
-        if vetoed or -mean != total / number:
-            continue  # one of the groups has grown since
+    group = {node: node for node in between}
+
+    def join(kept: int, joined: int) -> Iterator[tuple[int, Between]]:
+        """Join two groups, and give what is now between it and the others."""
+        for node in members[joined]:
+            group[node] = kept
         members[kept] += members.pop(joined)
         del between[kept][joined]
         gone = between.pop(joined)
@@ -193,6 +232,27 @@ def average_linkage(pairs: Any, limit: float) -> list[list[int]]:
             now = (total + more[0], number + more[1], vetoed or more[2], linked or more[3])
             between[kept][other] = between[other][kept] = now
             del between[other][joined]
+            yield other, now
+
+    for left, right in sure:
+        kept, joined = sorted((group[left], group[right]))
+        if kept != joined:
+            list(join(kept, joined))
+    heap = [
+        (-total / number, kept, joined)
+        for kept, others in between.items()
+        for joined, (total, number, vetoed, linked) in others.items()
+        if kept < joined and linked and not vetoed and total / number > limit
+    ]
+    heapq.heapify(heap)
+    while heap:
+        mean, kept, joined = heapq.heappop(heap)
+        if joined not in between.get(kept, {}):
+            continue
+        total, number, vetoed, _ = between[kept][joined]
+        if vetoed or -mean != total / number:
+            continue  # one of the groups has grown since
+        for other, now in join(kept, joined):
             if now[3] and not now[2] and now[0] / now[1] > limit:
                 heapq.heappush(heap, (-now[0] / now[1], min(kept, other), max(kept, other)))
     return sorted(sorted(group) for group in members.values())

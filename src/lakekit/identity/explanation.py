@@ -15,16 +15,13 @@ from lakekit.engines.plan import Node, Query, Scan, TableState
 from lakekit.engines.protocol import Session
 from lakekit.engines.sql import literal
 from lakekit.errors import ConfigError
-from lakekit.identity.kinds import Scorer, Veto
+from lakekit.identity.kinds import CONFIRM, SEPARATE, Record, Scorer, Veto
 from lakekit.identity.rules import Rules, stored_rules
 from lakekit.identity.similarity import similarity
 from lakekit.identity.tables import LINKS, PROPERTY, RECORD, RECORDS
 from lakekit.incremental.record_key import record_key_text
 from lakekit.lake import Lake
 from lakekit.names import TableName
-
-Record = tuple[str, str]
-"""A source, and the text of a record's key."""
 
 
 @attrs.frozen
@@ -60,8 +57,8 @@ class Step:
     Attributes:
         a: One record.
         b: The other.
-        rules: The rules by which they match, each with its score.
-        vetoes: The rules that keep them apart.
+        rules: The rules by which they match, each with its score; ``confirm`` where somebody decided so.
+        vetoes: The rules that keep them apart; ``separate`` where somebody decided so.
         fields: How they compare in each column that a rule reads.
     """
 
@@ -172,7 +169,8 @@ def explain(lake: Lake, identities: TableName, *, a: tuple[str, object], b: tupl
         return Explanation(state.label, one, other, masters, "one person", steps)
     direct = beside(by_name[one], by_name[other])
     if direct.vetoes or not steps:
-        summary = "two persons: a veto keeps them apart" if direct.vetoes else "two persons"
+        why = ": a decision keeps them apart" if SEPARATE in direct.vetoes else ": a veto keeps them apart" if direct.vetoes else ""
+        summary = f"two persons{why}"
         return Explanation(state.label, one, other, masters, summary, (direct,))
     return Explanation(state.label, one, other, masters, "two persons: they are connected, but other pairs speak against it", steps)
 
@@ -229,7 +227,7 @@ def _links(session: Session, links: TableState, people: Mapping[int, Any]) -> Li
 def _path(start: int, end: int, links: Links) -> list[int]:
     """The shortest chain of links between two records. Empty: there is none."""
     near: dict[int, list[int]] = {}
-    for left, right in sorted(links):
+    for left, right in sorted(pair for pair, rules in links.items() if rules[0][0] != SEPARATE or len(rules) > 1):
         near.setdefault(left, []).append(right)
         near.setdefault(right, []).append(left)
     came_from, waiting = {start: start}, [start]
@@ -248,7 +246,7 @@ def _path(start: int, end: int, links: Links) -> list[int]:
 
 def _step(people: Mapping[int, Mapping[str, Any]], links: Links, rules: Rules, left: int, right: int, *, show_values: bool) -> Step:
     a, b = people[left], people[right]
-    scorers: dict[str, Scorer] = {rule.column: rule.scorer for rule in (*rules.veto, *rules.fuzzy)}
+    scorers: dict[str, Scorer] = {rule.column: rule.scorer for rule in (*rules.never, *rules.fuzzy)}
     compared = rules.probabilistic.compare if rules.probabilistic else ()
     scorers |= {item.column: item.scorer for item in compared}
     fields: list[Field] = []
@@ -261,14 +259,11 @@ def _step(people: Mapping[int, Mapping[str, Any]], links: Links, rules: Rules, l
         likeness = 1.0 if one == other else similarity(one, other, scorers[column]) if column in scorers else None
         agreement = "equal" if one == other else "different" if not likeness else "alike"
         fields.append(Field(column, agreement, likeness, _bits(rules, column, likeness), values))
-    vetoes = tuple(rule.name for rule in rules.veto if _objects(rule, a, b))
-    return Step(
-        (a["source"], a["record_key"]),
-        (b["source"], b["record_key"]),
-        tuple(links.get((min(left, right), max(left, right)), ())),
-        vetoes,
-        tuple(fields),
-    )
+    said = links.get((min(left, right), max(left, right)), ())
+    matched = tuple((rule, score) for rule, score in said if rule != SEPARATE)
+    vetoes = [rule.name for rule in rules.never if _objects(rule, a, b)] if CONFIRM not in dict(said) else []
+    vetoes += [SEPARATE] if len(matched) < len(said) else []
+    return Step((a["source"], a["record_key"]), (b["source"], b["record_key"]), matched, tuple(vetoes), tuple(fields))
 
 
 def _bits(rules: Rules, column: str, likeness: float | None) -> float | None:

@@ -15,6 +15,12 @@ Scorer = Literal["jaro_winkler", "jaro", "levenshtein", "osa", "damerau_levensht
 
 RESERVED: Final = frozenset({"record_id", "source", "record_key"})
 PROBABILISTIC: Final = "probabilistic"
+MAX_SHARED: Final = 100
+"""A value that more records share is no evidence, where nothing else is said."""
+CONFIRM: Final = "confirm"
+SEPARATE: Final = "separate"
+Record = tuple[str, str]
+"""A source, and the text of a record's key."""
 
 
 def _column(name: object, place: str) -> None:
@@ -49,20 +55,33 @@ def at_least_two(value: object, place: str) -> None:
 
 @attrs.frozen
 class Block:
-    """Records that share these columns' values are looked at together, unless more than ``max_shared`` records share them."""
+    """Records that share these columns' values are looked at together, unless more than ``max_shared`` records share them.
+
+    Without a number of its own (None) a block takes ``Rules(max_block=)``, as soon as it is a part of rules.
+    """
 
     columns: tuple[str, ...]
-    max_shared: int
+    max_shared: int | None
 
     def __attrs_post_init__(self) -> None:
         for name in self.columns:
             _column(name, "identity.Rules()")
-        at_least_two(self.max_shared, "identity.Rules(): max_shared")
+        if self.max_shared is not None:
+            at_least_two(self.max_shared, "identity.Rules(): max_shared")
+
+    @property
+    def most(self) -> int:
+        """How many records may share a value."""
+        return MAX_SHARED if self.max_shared is None else self.max_shared
+
+    def within(self, max_block: int) -> Block:
+        """The same with a number."""
+        return self if self.max_shared is not None else attrs.evolve(self, max_shared=max_block)
 
     @property
     def name(self) -> str:
         """What stands in the keys table."""
-        return f"{', '.join(self.columns)} (max {self.max_shared})"
+        return f"{', '.join(self.columns)} (max {self.most})"
 
 
 @attrs.frozen
@@ -85,6 +104,10 @@ class Exact:
     def blocks(self) -> tuple[Block, ...]:
         """Which records it looks at together."""
         return (self.block,)
+
+    def within(self, max_block: int) -> Exact:
+        """The same with a number for every block."""
+        return attrs.evolve(self, block=self.block.within(max_block))
 
 
 @attrs.frozen
@@ -115,6 +138,10 @@ class Fuzzy:
     def blocks(self) -> tuple[Block, ...]:
         """Which records it looks at together."""
         return (self.block,)
+
+    def within(self, max_block: int) -> Fuzzy:
+        """The same with a number for every block."""
+        return attrs.evolve(self, block=self.block.within(max_block))
 
 
 @attrs.frozen
@@ -207,6 +234,23 @@ class Probabilistic:
     def columns(self) -> tuple[str, ...]:
         """The columns it reads."""
         return (*(item.column for item in self.compare), *(name for block in self.blocks for name in block.columns))
+
+    def within(self, max_block: int) -> Probabilistic:
+        """The same with a number for every block."""
+        return attrs.evolve(self, blocks=tuple(block.within(max_block) for block in self.blocks))
+
+
+@attrs.frozen
+class Decision:
+    """What somebody has decided about two records, whatever the rules say. Made by `confirm` and `separate`."""
+
+    kind: Literal["confirm", "separate"]
+    a: Record
+    b: Record
+
+    def __attrs_post_init__(self) -> None:
+        if self.a >= self.b:
+            raise ConfigError(f"identity.{self.kind}()", "expected two different records, the lesser one first")
 
 
 Match = Exact | Fuzzy | Probabilistic

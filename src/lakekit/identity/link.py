@@ -7,16 +7,16 @@ import logging
 from lakekit.engines.plan import Frame, Node, Query
 from lakekit.engines.sql import literal
 from lakekit.identity import block
+from lakekit.identity.decide import DECIDED
 from lakekit.identity.kinds import PROBABILISTIC
 from lakekit.identity.score import needed, score
-from lakekit.identity.tables import LINKS, Run, Table, derived_bookmark, difference, news, open_table, put
+from lakekit.identity.tables import LINKS, Run, Table, derived_bookmark, difference, news, put
 
 log = logging.getLogger(__name__)
 
 
-def update(run: Run, records: Table, keys: Table) -> Table:
-    """Bring the links of changed records up to date: all their pairs are looked at anew."""
-    table = open_table(run, LINKS)
+def update(run: Run, records: Table, keys: Table, table: Table) -> Table:
+    """Bring the links of changed records up to date: all their pairs are looked at anew. Decisions stay as they are."""
     of_records, of_keys = news(run, table, records), news(run, table, keys)
     pairs = block.pairs(run, keys, of_records, of_keys)
     if pairs.shared_too_often:
@@ -28,7 +28,7 @@ def update(run: Run, records: Table, keys: Table) -> Table:
     wanted = _matches(run, pairs.rows, records)
 
     def differ(now: Table) -> Node:
-        stored = now.rows
+        stored = Query(f"SELECT * FROM links WHERE NOT {DECIDED}", {"links": now.rows})
         if not (of_records.everything or of_keys.everything):
             stored = Query(
                 "SELECT l.* FROM links l LEFT JOIN dirty a ON a.record_id = l.left_id LEFT JOIN dirty b ON b.record_id = l.right_id "

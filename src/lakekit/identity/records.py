@@ -34,6 +34,11 @@ class Source:
     batch: Batch
     key: tuple[str, ...]
 
+    def without_rows(self) -> Source:
+        """The same of which nothing is read."""
+        nothing = Query("SELECT * FROM batch WHERE false", {"batch": self.batch.node})
+        return attrs.evolve(self, batch=attrs.evolve(self.batch, node=nothing, rejects=()))
+
 
 @attrs.frozen(eq=False)
 class Incoming:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lakekit.engines.plan import Frame, Node, Query
 from lakekit.engines.protocol import count
-from lakekit.identity.cluster import Links, parts
-from lakekit.identity.kinds import PROBABILISTIC
+from lakekit.identity.cluster import Decided, Links, lookup, parts
+from lakekit.identity.decide import DECIDED
+from lakekit.identity.kinds import CONFIRM, PROBABILISTIC, SEPARATE
 from lakekit.identity.score import SURE, score
 from lakekit.identity.tables import News, Run, Table
 
@@ -31,7 +32,11 @@ def grow(run: Run, records: Table, links: Table, of_records: News, of_links: New
     begun = "SELECT record_id FROM records UNION SELECT left_id FROM links UNION SELECT right_id FROM links"
     frontier = run.query(begun, records=of_records.keys, links=of_links.keys)
     region = frontier
-    live = run.query("SELECT DISTINCT left_id, right_id FROM live", live=links.live) if count(run.session, frontier) else None
+    live = (
+        run.query(f"SELECT DISTINCT left_id, right_id FROM live WHERE rule <> '{SEPARATE}'", live=links.live)
+        if count(run.session, frontier)
+        else None
+    )
     while live is not None and count(run.session, frontier):
         frontier = run.query(
             "SELECT record_id FROM (SELECT l.right_id AS record_id FROM links l LEFT SEMI JOIN frontier f ON f.record_id = l.left_id "
@@ -62,27 +67,32 @@ def divide(run: Run, records: Table, links: Table, region: Frame) -> Frame:
     inputs: dict[str, Node] = {"links": links.live, "nodes": nodes}
     rows = run.query(
         f"""SELECT least(a.node, b.node) AS low, greatest(a.node, b.node) AS high,
-            sum(CASE WHEN rule = '{PROBABILISTIC}' THEN CAST(0 AS DOUBLE) ELSE score END) AS sure,
-            sum(CASE WHEN rule = '{PROBABILISTIC}' THEN score ELSE CAST(0 AS DOUBLE) END) AS bits
+            sum(CASE WHEN rule = '{PROBABILISTIC}' OR {DECIDED} THEN CAST(0 AS DOUBLE) ELSE score END) AS sure,
+            sum(CASE WHEN rule = '{PROBABILISTIC}' THEN score ELSE CAST(0 AS DOUBLE) END) AS bits,
+            count(CASE WHEN NOT {DECIDED} THEN 1 END) AS matches,
+            count(CASE WHEN rule = '{CONFIRM}' THEN 1 END) AS confirmed, count(CASE WHEN rule = '{SEPARATE}' THEN 1 END) AS separated
         FROM links l JOIN nodes a ON a.record_id = l.left_id JOIN nodes b ON b.record_id = l.right_id GROUP BY 1, 2""",
         **inputs,
     )
-    low, high, sure, bits = _arrays(run, rows, "low", "high", "sure", "bits")
+    low, high, sure, bits, matches, confirmed, separated = _arrays(
+        run, rows, "low", "high", "sure", "bits", "matches", "confirmed", "separated"
+    )
     size = count(run.session, nodes)
     model = run.rules.probabilistic.model if run.rules.probabilistic else None
 
     def scorer(left: Array, right: Array) -> tuple[Array, Array]:
         weight, vetoed = _score(run, records, nodes, left, right)
-        matched = _matched(left * size + right, low * size + high, sure * SURE)
+        matched = lookup(left * size + right, low * size + high, sure * SURE)
         # Where a rule is sure, what the other fields say can only add to it.
         return np.where(matched > 0, np.maximum(weight, 0.0) + matched, weight), vetoed
 
     part, cut = parts(
         size,
-        Links(low, high, sure * SURE + bits),
+        Links(low, high, sure * SURE + bits).where(matches > 0),
         max_members=run.rules.max_members,
         limit=GUARD * min(model.prior, 0.0) if model else 0.0,
-        scorer=scorer if run.rules.veto or model else None,
+        scorer=scorer if run.rules.never or model else None,
+        decided=Decided(*((low[chosen > 0], high[chosen > 0]) for chosen in (confirmed, separated))),
     )
     if cut:
         log.warning("%s: %s groups of linked records were larger than %s, and were cut", ".".join(run.into), cut, run.rules.max_members)
@@ -111,17 +121,6 @@ def _score(run: Run, records: Table, nodes: Frame, left: Array, right: Array) ->
     position, bits, vetoed = _arrays(run, rows, "position", "bits", "vetoed")
     order = np.argsort(position)
     return bits[order], vetoed[order].astype(bool)
-
-
-def _matched(wanted: Array, known: Array, values: Array) -> Array:
-    """The values of the wanted numbers among the known ones; 0 where they are not among them."""
-    import numpy as np
-
-    if not len(known):
-        return np.zeros(len(wanted))
-    order = np.argsort(known)
-    at = np.minimum(np.searchsorted(known, wanted, sorter=order), len(known) - 1)
-    return np.where(known[order][at] == wanted, values[order][at], 0.0)
 
 
 def _arrays(run: Run, rows: Frame, *names: str) -> list[Array]:

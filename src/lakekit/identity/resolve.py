@@ -15,7 +15,7 @@ from lakekit.clock import instant_of
 from lakekit.commit import Commit
 from lakekit.engines.plan import TableState
 from lakekit.errors import CommitConflictError, ConfigError, QueryError
-from lakekit.identity import assign, block, link, records
+from lakekit.identity import assign, block, decide, link, records
 from lakekit.identity.rules import ALGORITHM, Rules, require_trained
 from lakekit.identity.tables import IDENTITIES, PLACE, PROPERTY, RECORDS, Run, noted_keys, open_table
 from lakekit.incremental import cas, changes, rejects, sides, target
@@ -83,16 +83,24 @@ def resolve_identities(
     sources = _sources(batches, record_key)
     bookmark = _united(batches)
     main = lake.find(into_)
+    done = None
     if main is not None:
         lake.engine.require_writable(main)
         target_write = bookmark.write_id(main.label)
         if cas.judge(main, bookmark, target_write) == "done":
-            return Commit(table=main.label, write_id=target_write)
+            done = Commit(table=main.label, write_id=target_write)
+            if not rules.overrides:
+                return done
         if not rebuild:
             _refuse_other_rules(lake, main, rules)
     phases: dict[str, float] = {}
     with lake.engine.session() as session:
         run = Run(lake, session, into_, rules, instant, dry_run=dry_run, rebuild=rebuild)
+        if main is not None and done:
+            if not decide.pending(run, main):
+                return done
+            # The batches were taken up by an earlier run, and only the decisions are new.
+            sources, bookmark = [source.without_rows() for source in sources], Bookmark(epoch=cas.stored(main).epoch)
         _require_columns(run, sources)
         with _timed(phases, "read"):
             incoming = records.gather(run, sources)
@@ -106,7 +114,7 @@ def resolve_identities(
         with _timed(phases, "keys"):
             keys = block.update(run, recorded)
         with _timed(phases, "links"):
-            links = link.update(run, recorded, keys)
+            links = link.update(run, recorded, keys, decide.update(run))
         with _timed(phases, "identities"):
             commit = assign.update(run, recorded, links, bookmark, incoming.figures, incoming.rows)
     return attrs.evolve(commit, seconds=phases)
@@ -217,7 +225,9 @@ def _note(run: Run, record_key: Mapping[str, Columns]) -> None:
                     got=", ".join(key),
                     hint="use the same key, or another name for the source.",
                 )
-        after = canonical({"algorithm": ALGORITHM, "record_key": {**known, **given}, "rules": run.rules.to_dict()})
+        after = canonical(
+            {"algorithm": ALGORITHM, "record_key": {**known, **given}, "rules": attrs.evolve(run.rules, overrides=()).to_dict()}
+        )
         if after == before:
             return
         try:

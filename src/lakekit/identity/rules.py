@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 import attrs
 
 from lakekit.bookmark import canonical, hash63
 from lakekit.errors import ConfigError
-from lakekit.identity.kinds import Block, Comparison, Exact, Fuzzy, Match, Model, Probabilistic, Scorer, Veto, at_least_two
+from lakekit.identity.kinds import (
+    CONFIRM,
+    MAX_SHARED,
+    SEPARATE,
+    Block,
+    Comparison,
+    Decision,
+    Exact,
+    Fuzzy,
+    Match,
+    Model,
+    Probabilistic,
+    Record,
+    Scorer,
+    Veto,
+    at_least_two,
+)
 from lakekit.names import Columns
 from lakekit.names import columns as as_columns
 
 ALGORITHM: Final = 1
 """Grows when a release makes other parts of the same records and rules: tables are then rebuilt on purpose, not by accident."""
-MAX_SHARED: Final = 100
 
 
 def _tuple(values: Sequence[Any]) -> tuple[Any, ...]:
@@ -25,25 +40,34 @@ def _tuple(values: Sequence[Any]) -> tuple[Any, ...]:
 
 @attrs.frozen(kw_only=True)
 class Rules:
-    """Which records are one person: rules that match, and vetoes that keep apart.
+    """Which records are one person: rules that match, rules that keep apart, and what people have decided.
 
-    Two records are linked when one of ``match`` says so and no veto objects. Linked records form components; within one, groups are joined
-    from the strongest link down, never across a veto, and never to more than ``max_members`` records. The outcome depends on the records and
-    the rules alone, not on the order in which they came.
+    Two records are linked when one of ``match`` says so and none of ``never`` objects. Linked records form components; within one, groups are
+    joined from the strongest link down, never across an objection, and never to more than ``max_members`` records. The outcome depends on
+    the records, the rules and the decisions alone, not on the order in which they came.
 
     Attributes:
         match: `exact`, `fuzzy` and at most one `probabilistic` rule.
-        veto: What keeps two records apart, whatever else they share.
+        never: What keeps two records apart, whatever else they share: `veto`.
+        max_block: A value that more records share is no evidence: the ``max_shared`` of every rule that has none of its own.
         max_members: So many records a person can have. A larger component is cut at its weakest links.
+        overrides: What people have decided about pairs of records, `confirm` and `separate`. It holds for ever, also in runs that don't name
+            it again; of two decisions about one pair the later one counts. They are no part of the `fingerprint`: a new one changes the
+            persons it is about, and nothing has to be rebuilt.
 
-    >>> rules = Rules(match=[exact("email"), fuzzy("full_name", at_least=0.92, within="phone")], veto=[veto("birth_date", unless="email")])
+    Raises:
+        ConfigError: Something that is no rule, a rule twice, or decisions that contradict each other.
+
+    >>> rules = Rules(match=[exact("email"), fuzzy("full_name", at_least=0.92, within="phone")], never=[veto("birth_date", unless="email")])
     >>> rules.columns
     ('email', 'full_name', 'phone', 'birth_date')
     """
 
     match: tuple[Match, ...] = attrs.field(converter=_tuple)
-    veto: tuple[Veto, ...] = attrs.field(default=(), converter=_tuple)
+    never: tuple[Veto, ...] = attrs.field(default=(), converter=_tuple)
+    max_block: int = MAX_SHARED
     max_members: int = 200
+    overrides: tuple[Decision, ...] = attrs.field(default=(), converter=_tuple)
 
     def __attrs_post_init__(self) -> None:
         if not self.match or not all(isinstance(rule, Exact | Fuzzy | Probabilistic) for rule in self.match):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -52,17 +76,28 @@ class Rules:
                 "expected rules made by exact(), fuzzy() or probabilistic()",
                 hint='match=[identity.exact("email")].',
             )
-        if not all(isinstance(rule, Veto) for rule in self.veto):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigError("identity.Rules(veto=)", "expected rules made by veto()")
+        if not all(isinstance(rule, Veto) for rule in self.never):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError("identity.Rules(never=)", "expected rules made by veto()", hint='never=[identity.veto("birth_date")].')
+        if not all(isinstance(item, Decision) for item in self.overrides):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(
+                "identity.Rules(overrides=)",
+                "expected decisions made by confirm() or separate()",
+                hint='overrides=[identity.separate(("shop", 1), ("shop", 2))].',
+            )
+        at_least_two(self.max_block, "identity.Rules(max_block=)")
+        at_least_two(self.max_members, "identity.Rules(max_members=)")
         names = [rule.name for rule in self.match]
         if len(set(names)) < len(names):
             raise ConfigError("identity.Rules(match=)", "names a rule twice", got=next(name for name in names if names.count(name) > 1))
-        at_least_two(self.max_members, "identity.Rules(max_members=)")
+        refuse_contradictions({(item.a, item.b): item.kind for item in self.overrides}, place="identity.Rules(overrides=)")
+        if len({(item.a, item.b) for item in self.overrides}) < len(set(self.overrides)):
+            raise ConfigError("identity.Rules(overrides=)", "the same two records are both confirmed and separated")
+        object.__setattr__(self, "match", tuple(rule.within(self.max_block) for rule in self.match))
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns the rules read, each once."""
-        return tuple(dict.fromkeys(name for rule in (*self.match, *self.veto) for name in rule.columns))
+        return tuple(dict.fromkeys(name for rule in (*self.match, *self.never) for name in rule.columns))
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -87,15 +122,22 @@ class Rules:
     @property
     def fingerprint(self) -> str:
         """The rules in 16 hexadecimal digits: two tables of one fingerprint were resolved alike."""
-        return f"{hash63(canonical([ALGORITHM, self.to_dict()])):016x}"
+        form = {name: value for name, value in self.to_dict().items() if name not in ("max_block", "overrides")}
+        return f"{hash63(canonical([ALGORITHM, form])):016x}"
 
     def to_dict(self) -> dict[str, Any]:
-        """The rules in plain values. `from_dict` reads them again; the form is public."""
+        """The rules in plain values. `from_dict` reads them again; the form is public.
+
+        ``veto`` holds what ``never`` says. Every block has its own ``max_shared`` here. What is as it always was is left out, so that rules
+        keep their fingerprint.
+        """
         kinds = {Exact: "exact", Fuzzy: "fuzzy", Probabilistic: "probabilistic"}
         return {
             "match": [{"rule": kinds[type(rule)], **attrs.asdict(rule)} for rule in self.match],
-            "veto": [attrs.asdict(rule) for rule in self.veto],
+            "veto": [attrs.asdict(rule) for rule in self.never],
             "max_members": self.max_members,
+            **({} if self.max_block == MAX_SHARED else {"max_block": self.max_block}),
+            **({"overrides": [[item.kind, list(item.a), list(item.b)] for item in self.overrides]} if self.overrides else {}),
         }
 
     @classmethod
@@ -108,8 +150,10 @@ class Rules:
         """
         return cls(
             match=[_match(item) for item in data["match"]],
-            veto=[Veto(item["column"], item["below"], tuple(item["unless"]), item["scorer"]) for item in data["veto"]],
+            never=[Veto(item["column"], item["below"], tuple(item["unless"]), item["scorer"]) for item in data["veto"]],
+            max_block=data.get("max_block", MAX_SHARED),
             max_members=data["max_members"],
+            overrides=[Decision(kind, (a[0], a[1]), (b[0], b[1])) for kind, a, b in data.get("overrides", ())],
         )
 
 
@@ -127,12 +171,12 @@ def _block(data: Mapping[str, Any]) -> Block:
     return Block(tuple(data["columns"]), data["max_shared"])
 
 
-def exact(*columns: str, max_shared: int = MAX_SHARED) -> Exact:
+def exact(*columns: str, max_shared: int | None = None) -> Exact:
     """A rule: records match when all of these columns are equal. NULL and empty text match nothing.
 
     Args:
         columns: One column, or several that must be equal together.
-        max_shared: A value that more records share is no evidence: a placeholder e-mail, a switchboard.
+        max_shared: A value that more records share is no evidence: a placeholder e-mail, a switchboard. None: ``Rules(max_block=)``.
 
     Raises:
         ConfigError: No column, or one that is none.
@@ -143,7 +187,7 @@ def exact(*columns: str, max_shared: int = MAX_SHARED) -> Exact:
     return Exact(Block(as_columns(columns, place="identity.exact()"), max_shared))
 
 
-def fuzzy(column: str, *, at_least: float, within: Columns, scorer: Scorer = "jaro_winkler", max_shared: int = MAX_SHARED) -> Fuzzy:
+def fuzzy(column: str, *, at_least: float, within: Columns, scorer: Scorer = "jaro_winkler", max_shared: int | None = None) -> Fuzzy:
     """A rule: records match when a column is alike, among those that share another value.
 
     Args:
@@ -151,7 +195,7 @@ def fuzzy(column: str, *, at_least: float, within: Columns, scorer: Scorer = "ja
         at_least: How alike, from 0 to 1.
         within: The columns whose equal values bring records together. Without such a value a record is compared with none.
         scorer: How likeness is measured.
-        max_shared: A value of ``within`` that more records share brings nobody together.
+        max_shared: A value of ``within`` that more records share brings nobody together. None: ``Rules(max_block=)``.
 
     Raises:
         ConfigError: An unknown scorer, or a number out of its range.
@@ -198,7 +242,7 @@ def compare(column: str, *, levels: Sequence[float] = (0.92, 0.8), scorer: Score
 
 
 def probabilistic(
-    *, compare: Sequence[Comparison], block: Sequence[Columns], at_least: float = 0.9, max_shared: int = MAX_SHARED
+    *, compare: Sequence[Comparison], block: Sequence[Columns], at_least: float = 0.9, max_shared: int | None = None
 ) -> Probabilistic:
     """A rule: records match when all comparisons together make it likely enough that they are one person. Needs `train`.
 
@@ -206,7 +250,7 @@ def probabilistic(
         compare: What is compared. What one field says is taken to be independent of what another one says.
         block: Records that share one of these are compared at all: several blocks, so that no single typing error hides a pair.
         at_least: The probability from which they match.
-        max_shared: A value of a block that more records share brings nobody together.
+        max_shared: A value of a block that more records share brings nobody together. None: ``Rules(max_block=)``.
 
     Raises:
         ConfigError: No comparison or no block, or a number out of its range.
@@ -220,6 +264,82 @@ def probabilistic(
     """
     blocks = tuple(Block(as_columns(columns, place="identity.probabilistic(block=)"), max_shared) for columns in block)
     return Probabilistic(tuple(compare), blocks, at_least)
+
+
+def confirm(a: tuple[str, object], b: tuple[str, object]) -> Decision:
+    """A decision: two records are one person, whatever the rules say, for ever. It goes into ``Rules(overrides=)``.
+
+    Neither vetoes nor the size caps are asked. Records that are not there yet may be named, too.
+
+    Args:
+        a: A record: its source, and its key (a tuple where it has several columns).
+        b: Another one.
+
+    Raises:
+        ConfigError: Something else than two different records.
+
+    >>> confirm(("shop", 1), ("market", "x")).a
+    ('market', 'x')
+    """
+    return _decision(CONFIRM, a, b)
+
+
+def separate(a: tuple[str, object], b: tuple[str, object]) -> Decision:
+    """A decision: two records are two persons, whatever links them, for ever. It goes into ``Rules(overrides=)``.
+
+    Args:
+        a: A record: its source, and its key (a tuple where it has several columns).
+        b: Another one.
+
+    Raises:
+        ConfigError: Something else than two different records.
+
+    >>> separate(("shop", 1), ("shop", 2)).b
+    ('shop', '2')
+    """
+    return _decision(SEPARATE, a, b)
+
+
+def _decision(kind: Literal["confirm", "separate"], *records: object) -> Decision:
+    from lakekit.incremental.record_key import record_key_text
+
+    found: list[Record] = []
+    for record in records:
+        match record:
+            case (str() as source, key) if source and key is not None:
+                found.append((source, record_key_text(key)))
+            case _:
+                raise ConfigError(f"identity.{kind}()", "expected a record as (source, key)", hint='write ("shop", 1).')
+    if found[0] == found[1]:
+        raise ConfigError(f"identity.{kind}()", "expected two different records")
+    return Decision(kind, min(found), max(found))
+
+
+def refuse_contradictions(decisions: Mapping[tuple[Any, Any], str], *, place: str) -> None:
+    """Raise where two records are separated that are confirmed to be one, if through others.
+
+    Args:
+        decisions: Pair of records to what was decided.
+        place: Whose they are.
+    """
+    parent: dict[Any, Any] = {}
+
+    def root(node: Any) -> Any:
+        while parent.setdefault(node, node) != node:
+            node = parent[node]
+        return node
+
+    for (a, b), kind in decisions.items():
+        if kind == CONFIRM:
+            parent[root(a)] = root(b)
+    against = sum(kind == SEPARATE and root(a) == root(b) for (a, b), kind in decisions.items())
+    if against:
+        raise ConfigError(
+            place,
+            "the decisions contradict each other: records are separated that others confirm to be one person",
+            got=f"{against} such pair{'s' if against > 1 else ''}",
+            hint="a later decision about the same two records takes the earlier one back.",
+        )
 
 
 def require_trained(rules: Rules, *, place: str) -> None:

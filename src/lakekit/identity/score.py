@@ -33,7 +33,7 @@ class Scored:
 
 def needed(rules: Rules) -> bool:
     """Whether pairs have to be scored at all: exact rules alone need no values."""
-    return bool(rules.fuzzy or rules.veto or rules.probabilistic)
+    return bool(rules.fuzzy or rules.never or rules.probabilistic)
 
 
 def score(run: Run, pairs: Node, records: Node) -> Scored:
@@ -72,7 +72,7 @@ def score(run: Run, pairs: Node, records: Node) -> Scored:
         likeness[column, scorer] = (
             f"CASE WHEN w.l_{code} = w.r_{code} THEN CAST(1 AS DOUBLE) WHEN w.l_{code} IS NOT NULL AND w.r_{code} IS NOT NULL THEN {alike}.score END"
         )
-    vetoes = [_vetoed(rule, codes, likeness) for rule in rules.veto]
+    vetoes = [_vetoed(rule, codes, likeness) for rule in rules.never]
     items = ["w.left_id", "w.right_id", f"coalesce({' OR '.join(vetoes) or 'false'}, false) AS vetoed"]
     items.append(f"{_bits(rules.probabilistic, codes, likeness) if rules.probabilistic else 'CAST(0 AS DOUBLE)'} AS bits")
     items += [f"{likeness[rule.column, rule.scorer]} AS fuzzy_{number}" for number, rule in enumerate(rules.fuzzy)]
@@ -82,14 +82,14 @@ def score(run: Run, pairs: Node, records: Node) -> Scored:
 def _columns(rules: Rules) -> tuple[str, ...]:
     """The columns whose values are compared: those that only bring records together are not."""
     found = [rule.column for rule in rules.fuzzy]
-    found += [name for rule in rules.veto for name in rule.columns]
+    found += [name for rule in rules.never for name in rule.columns]
     found += [item.column for item in rules.probabilistic.compare] if rules.probabilistic else []
     return tuple(dict.fromkeys(found))
 
 
 def _measures(rules: Rules) -> tuple[Measure, ...]:
     found: list[Measure] = [(rule.column, rule.scorer) for rule in rules.fuzzy]
-    found.extend((rule.column, rule.scorer) for rule in rules.veto if rule.below < 1)
+    found.extend((rule.column, rule.scorer) for rule in rules.never if rule.below < 1)
     found.extend((item.column, item.scorer) for item in (rules.probabilistic.compare if rules.probabilistic else ()) if item.levels)
     return tuple(dict.fromkeys(found))
 

@@ -226,6 +226,9 @@ def put(
 
     if run.dry_run:
         planned = session.stage(differ(table))
+        if table.planned is not None:
+            earlier = f"SELECT p.* FROM earlier p LEFT ANTI JOIN planned n ON {layout.same('p', 'n')}"
+            planned = run.query(f"SELECT * FROM planned UNION ALL {earlier}", planned=planned, earlier=table.planned)
         overlaid = Query(
             f"SELECT {layout.listed()} FROM rows r LEFT ANTI JOIN planned p ON {layout.same('r', 'p')} UNION ALL SELECT {layout.listed()} FROM planned",
             {"rows": table.rows, "planned": planned},

@@ -171,7 +171,7 @@ def _block_pairs(block: Block, values: dict[str, Encoded]) -> tuple[Array, Array
         return known, known
     _, group = np.unique(columns[:, known], axis=1, return_inverse=True)
     counts = np.bincount(group.ravel())
-    found = list(all_pairs(group.ravel(), (counts > 1) & (counts <= block.max_shared)))
+    found = list(all_pairs(group.ravel(), (counts > 1) & (counts <= block.most)))
     if not found:
         return known[:0], known[:0]
     return known[np.concatenate([left for left, _ in found])], known[np.concatenate([right for _, right in found])]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakekit.identity import cluster
-from lakekit.identity.cluster import Links, all_pairs, components, parts
+from lakekit.identity.cluster import Decided, Links, all_pairs, components, parts
 
 EDGES = st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)).filter(lambda edge: edge[0] < edge[1]), unique=True, max_size=20)
 WEIGHTS = st.dictionaries(
@@ -59,6 +59,27 @@ def test_no_part_holds_a_veto_and_every_part_is_connected_by_links(
     assert not [pair for pair in vetoes if label[pair[0]] == label[pair[1]]]
     inside = [pair for pair in sorted(set(weights) - vetoes) if label[pair[0]] == label[pair[1]]]
     assert components(8, *arrays(inside)).tolist() == label
+
+
+@given(WEIGHTS, VETOES, VETOES, VETOES, st.sampled_from(["scored", "links alone"]))
+def test_decisions_hold_whatever_the_weights_the_vetoes_and_the_sizes_say(
+    weights: dict[tuple[int, int], int], vetoes: set[tuple[int, int]], sure: set[tuple[int, int]], apart: set[tuple[int, int]], what: str
+) -> None:
+    pairs = sorted(set(weights) - vetoes)
+    firm = components(8, *arrays(sure))
+    apart = {pair for pair in apart if firm[pair[0]] != firm[pair[1]]}
+
+    def scorer(left: Any, right: Any) -> tuple[Any, Any]:
+        asked = list(zip(left.tolist(), right.tolist(), strict=True))
+        return np.array([float(weights.get(pair, 0)) for pair in asked]), np.array([pair in vetoes for pair in asked])
+
+    links = Links(*arrays(pairs), np.array([float(weights[pair]) for pair in pairs]))
+    decided = Decided(arrays(sure), arrays(apart))
+    label, _ = parts(8, links, max_members=3, limit=0.0, scorer=scorer if what == "scored" else None, decided=decided)
+    assert not [pair for pair in sure if label[pair[0]] != label[pair[1]]]
+    assert not [pair for pair in apart if label[pair[0]] == label[pair[1]]]
+    inside = [pair for pair in [*pairs, *sure] if label[pair[0]] == label[pair[1]]]
+    assert components(8, *arrays(inside)).tolist() == label.tolist()
 
 
 @given(WEIGHTS, VETOES)

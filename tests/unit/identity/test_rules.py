@@ -12,7 +12,7 @@ import pytest
 
 from lakekit import identity
 from lakekit.errors import ConfigError
-from lakekit.identity import Model, Rules, compare, exact, fuzzy, probabilistic, veto
+from lakekit.identity import Model, Rules, compare, confirm, exact, fuzzy, probabilistic, separate, veto
 
 FULL = Rules(
     match=[
@@ -24,9 +24,26 @@ FULL = Rules(
             model=Model(-12.5, ((5.0, 3.0, 0.5, -2.0), (3.0, -1.0))),
         ),
     ],
-    veto=[veto("full_name", below=0.7, unless="email"), veto("birth_date")],
+    never=[veto("full_name", below=0.7, unless="email"), veto("birth_date")],
+    max_block=40,
     max_members=50,
+    overrides=[confirm(("shop", 1), ("market", ("a|b", 2))), separate(("shop", 1), ("shop", 2))],
 )
+OLD = {
+    "match": [
+        {"rule": "exact", "block": {"columns": ["email"], "max_shared": 5}},
+        {
+            "rule": "probabilistic",
+            "compare": [{"column": "name", "levels": [0.9], "scorer": "jaro_winkler"}],
+            "blocks": [{"columns": ["born"], "max_shared": 100}],
+            "at_least": 0.9,
+            "model": {"prior": -12.5, "bits": [[5.0, 1.0, -2.0]]},
+        },
+    ],
+    "veto": [{"column": "born", "below": 1.0, "unless": ["email"], "scorer": "jaro_winkler"}],
+    "max_members": 50,
+}
+"""Rules as the first version wrote them."""
 
 
 def test_rules_are_written_as_json_and_read_again() -> None:
@@ -42,6 +59,26 @@ def test_the_fingerprint_is_part_of_the_format() -> None:
     assert Rules(match=[exact("email")]).fingerprint == "086773a2e50c5777"
 
 
+def test_rules_that_the_first_version_wrote_are_read_and_written_alike() -> None:
+    rules = Rules.from_dict(OLD)
+    assert json.loads(json.dumps(rules.to_dict())) == OLD
+    assert rules.fingerprint == "28c1f6e7d2d6cd4e"
+
+
+def test_what_is_in_a_rule_counts_more_than_what_is_in_the_rules() -> None:
+    rules = Rules(match=[exact("email"), exact("phone", max_shared=6), fuzzy("name", at_least=0.9, within="city")], max_block=20)
+    assert [block.max_shared for block in rules.blocks] == [20, 6, 20]
+    assert [block.max_shared for block in Rules(match=[exact("email")]).blocks] == [100]
+
+
+def test_decisions_are_no_part_of_the_fingerprint() -> None:
+    assert attrs.evolve(FULL, overrides=()).fingerprint == FULL.fingerprint
+
+
+def test_a_decision_is_the_same_whichever_record_comes_first() -> None:
+    assert confirm(("b", 1), ("a", 2)) == confirm(("a", "2"), ("b", "1"))
+
+
 def test_the_fingerprint_tells_rules_apart_and_numbers_not_by_how_they_are_written() -> None:
     assert Rules(match=[fuzzy("a", at_least=1, within="b")]).fingerprint == Rules(match=[fuzzy("a", at_least=1.0, within="b")]).fingerprint
     different = [
@@ -49,7 +86,8 @@ def test_the_fingerprint_tells_rules_apart_and_numbers_not_by_how_they_are_writt
         Rules(match=[exact("b")]),
         Rules(match=[exact("a", "b")]),
         Rules(match=[exact("a", max_shared=9)]),
-        Rules(match=[exact("a")], veto=[veto("b")]),
+        Rules(match=[exact("a")], max_block=8),
+        Rules(match=[exact("a")], never=[veto("b")]),
         Rules(match=[exact("a")], max_members=9),
         Rules(match=[fuzzy("a", at_least=0.5, within="b")]),
         Rules(match=[fuzzy("a", at_least=0.5, within="b", scorer="osa")]),
@@ -67,8 +105,18 @@ MISTAKES: dict[str, Callable[[], Any]] = {
     "no rule": lambda: Rules(match=[]),
     "something else than a rule": lambda: Rules(match=["email"]),  # type: ignore[list-item]
     "a veto among the matches": lambda: Rules(match=[veto("email")]),  # type: ignore[list-item]
-    "a match among the vetoes": lambda: Rules(match=[exact("email")], veto=[exact("email")]),  # type: ignore[list-item]
+    "a match among the vetoes": lambda: Rules(match=[exact("email")], never=[exact("email")]),  # type: ignore[list-item]
     "a rule twice": lambda: Rules(match=[exact("email"), exact("email", max_shared=3)]),
+    "a block of one record": lambda: Rules(match=[exact("email")], max_block=1),
+    "something else than a decision": lambda: Rules(match=[exact("email")], overrides=[(("a", 1), ("b", 2))]),  # type: ignore[list-item]
+    "a decision about one record": lambda: confirm(("a", 1), ("a", "1")),
+    "a decision about a key without its source": lambda: separate(("a", 1), "b"),  # type: ignore[arg-type]
+    "a decision and its opposite": lambda: Rules(
+        match=[exact("email")], overrides=[confirm(("a", 1), ("b", 2)), separate(("b", 2), ("a", 1))]
+    ),
+    "decisions that contradict each other": lambda: Rules(
+        match=[exact("email")], overrides=[confirm(("a", 1), ("a", 2)), separate(("a", 1), ("a", 3)), confirm(("a", 2), ("a", 3))]
+    ),
     "a person of one record": lambda: Rules(match=[exact("email")], max_members=1),
     "no column": exact,
     "a column twice": lambda: exact("email", "email"),
