@@ -95,7 +95,10 @@ SYSTEM_COLUMNS: Final[tuple[SystemColumn, ...]] = (
         "The Kafka message's headers, in their order. NULL: none, or not from Kafka.",
     ),
     SystemColumn(
-        SOURCE_LSN, "BIGINT", ("bronze", "merged", "scd2"), "The change's place in PostgreSQL's log, from Debezium. NULL: the source has none."
+        SOURCE_LSN,
+        "BIGINT",
+        ("bronze", "merged", "scd2"),
+        "The change's place in PostgreSQL's log, from Debezium. NULL: the source has none.",
     ),
     SystemColumn(SOURCE_TRANSACTION, "STRING", ("bronze",), "The transaction that made the change. NULL: the source does not say."),
     SystemColumn(

@@ -85,7 +85,9 @@ def whole(lake: Lake, state: TableState, new: Node) -> Node:
         released = [span for span in spans if not span.waits and (span.topic, span.key, span.begin) in before]
         if released:
             those = lake.engine.frame(_table(released))
-            lacking |= _lacking(session, Query(f"SELECT l.* FROM log l LEFT SEMI JOIN spans s ON {_within('l')}", {"log": every, "spans": those}))
+            lacking |= _lacking(
+                session, Query(f"SELECT l.* FROM log l LEFT SEMI JOIN spans s ON {_within('l')}", {"log": every, "spans": those})
+            )
         truncates = [row for row in known if row[system.OPERATION] == system.TRUNCATE]
         emptied = _emptied(lake, session, state, new, truncates, places) if truncates else None
     columns = ", ".join(map(ident, changes_columns(state)))
@@ -139,7 +141,9 @@ def _spans(moves: Iterable[Mapping[str, Any]]) -> list[Span]:
         (topic, key): [Span(topic, key, (-2, _EARLIEST), None, key, waits=False)] for topic, key in came
     }
     # In order of time: where a row comes from is known before it arrives.
-    for at, topic, key, origin in sorted((at, topic, key, origin or "") for (topic, key), cuts in came.items() for at, origin in cuts.items()):
+    for at, topic, key, origin in sorted(
+        (at, topic, key, origin or "") for (topic, key), cuts in came.items() for at, origin in cuts.items()
+    ):
         own = found[topic, key]
         own[-1] = attrs.evolve(own[-1], end=at)
         row, waits = f"{key}@{at[0]}@{at[1].isoformat()}", False
@@ -191,9 +195,7 @@ def _filled(lake: Lake, state: TableState, new: Node, lacking: Sequence[str], sp
         )
         wanted = Query(f"SELECT {columns} FROM new UNION ALL SELECT {columns} FROM waited", {"new": wanted, "waited": waited})
     key = (system.KAFKA_TOPIC, system.SOURCE_KEY)
-    keys = Query(
-        f"SELECT {', '.join(map(ident, key))} FROM wanted UNION SELECT topic, key FROM spans", {"wanted": wanted, "spans": lives}
-    )
+    keys = Query(f"SELECT {', '.join(map(ident, key))} FROM wanted UNION SELECT topic, key FROM spans", {"wanted": wanted, "spans": lives})
     window = "PARTITION BY `_topic`, `_row` ORDER BY " + ", ".join(f"{ident(name)} ASC NULLS FIRST" for name in _ORDER)
     came = [f"CASE WHEN {_absent(name)} THEN NULL ELSE STRUCT({ident(name)} AS v) END" for name in lacking]
     last = ", ".join(
@@ -208,7 +210,9 @@ def _filled(lake: Lake, state: TableState, new: Node, lacking: Sequence[str], sp
     )
     found = Query(f"SELECT {', '.join(map(ident, _PLACE))}, `_waits`, {last} FROM history", {"history": history})
     unknown = " OR ".join(f"({_absent(name, 'w')} AND f.`_last_{index}` IS NULL)" for index, name in enumerate(lacking))
-    filled = {name: f"CASE WHEN {_absent(name, 'w')} THEN f.`_last_{index}`.v ELSE w.{ident(name)} END" for index, name in enumerate(lacking)}
+    filled = {
+        name: f"CASE WHEN {_absent(name, 'w')} THEN f.`_last_{index}`.v ELSE w.{ident(name)} END" for index, name in enumerate(lacking)
+    }
     filled[system.UNAVAILABLE] = f"CASE WHEN {unknown} THEN w.`{system.UNAVAILABLE}` END"
     items = ", ".join(f"{filled.get(name, f'w.{ident(name)}')} AS {ident(name)}" for name in names)
     return Query(
@@ -234,7 +238,9 @@ def _emptied(
     least = _rows(session, f"SELECT min(coalesce(`{system.SOURCE_LSN}`, -1)) AS least FROM log", new)[0]["least"]
     if not any(_place(row) in fresh for row in truncates) and (least is None or least > max(_at(row)[0] for row in truncates)):
         return None
-    one = _rows(session, f"SELECT `{system.SOURCE_KEY}` AS k FROM log WHERE `{system.SOURCE_KEY}` IS NOT NULL LIMIT 1", Scan(state, state.head))
+    one = _rows(
+        session, f"SELECT `{system.SOURCE_KEY}` AS k FROM log WHERE `{system.SOURCE_KEY}` IS NOT NULL LIMIT 1", Scan(state, state.head)
+    )
     key = cast("dict[str, Any]", json.loads(one[0]["k"])) if one else {}
     if not one or not isinstance(key, dict) or not set(key) <= set(state.schema.names):  # pyright: ignore[reportUnnecessaryIsInstance] -- a key may be no object
         log.warning("%s: was truncated at its source, and its rows have no key to delete them by", state.label)
