@@ -50,12 +50,21 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--engine``, ``--cases`` and ``--postgres-bin``."""
+    """Add ``--engine``, ``--cases``, ``--fixtures`` and ``--postgres-bin``."""
     parser.addoption(
         "--engine", choices=get_args(Engine), action="append", help="what the fixture lake runs on; may be given again (default: embedded)"
     )
     parser.addoption(
         "--cases", type=Path, default=HERE / "cases", metavar="DIR", help="scenarios to run: DIR/upsert/*.json; default: tests/cases"
+    )
+    captures = parser.getgroup("lakekit")
+    captures._arggroup.conflict_handler = "resolve"  # pytest's own --fixtures lists the fixtures of tests: --funcargs still does
+    captures.addoption(
+        "--fixtures",
+        type=Path,
+        default=HERE / "fixtures",
+        metavar="DIR",
+        help="captured messages: DIR/debezium/*.jsonl; default: tests/fixtures",
     )
     parser.addoption("--postgres-bin", type=Path, default=None, help="the folder of initdb and postgres; default: Debian's, else pip's")
 

@@ -102,7 +102,7 @@ class Incoming:
         reasons = batch.column(system.REASON)
         if reasons.null_count < batch.num_rows:
             left_out = batch.filter(pc.is_valid(reasons))
-            bad = left_out.filter(pc.not_equal(left_out.column(system.RULE), system.SKIPPED))
+            bad = left_out.filter(pc.not_equal(left_out.column(system.RULE), pa.scalar(system.SKIPPED)))
             self.skipped += left_out.num_rows - bad.num_rows
             self.rejected += bad.num_rows
             if self._writer is None and bad.num_rows:

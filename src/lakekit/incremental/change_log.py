@@ -148,9 +148,11 @@ def _spans(moves: Iterable[Mapping[str, Any]]) -> list[Span]:
         own[-1] = attrs.evolve(own[-1], end=at)
         row, waits = f"{key}@{at[0]}@{at[1].isoformat()}", False
         if origin:
-            parent = next((span for span in reversed(found[topic, origin]) if span.begin < at), None)
-            waits = parent is None or (topic, origin, at) not in left or parent.waits
-            row = row if parent is None else parent.row
+            # Once its leaving is known, so is all that the row went through before it left: that came in the same partition.
+            parent = (
+                next((span for span in reversed(found[topic, origin]) if span.begin < at), None) if (topic, origin, at) in left else None
+            )
+            row, waits = (row, True) if parent is None else (parent.row, parent.waits)
         own.append(Span(topic, key, at, None, row, waits=waits))
     return [span for each in found.values() for span in each]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from lakekit.sources.kafka_read import Messages
 
-SYSTEM: Final = (
+SYSTEM: Final[tuple[str, ...]] = (
     system.SOURCE_LSN,
     system.SOURCE_TRANSACTION,
     system.SOURCE_OPERATION,
@@ -111,8 +111,8 @@ def _text(value: Any) -> str:
 class ChangeDecoder:
     """Reads messages of Debezium."""
 
-    rule = "debezium"
-    system = SYSTEM
+    rule: str = "debezium"
+    system: tuple[str, ...] = SYSTEM
 
     def __init__(self, splits: Splits, options: Changes, seen: Seen, target: pa.Schema | None) -> None:
         """Take what is known before the first message is decoded."""

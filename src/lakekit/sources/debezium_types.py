@@ -138,13 +138,17 @@ def _told(name: str, schema: Mapping[str, Any], wanted: pa.DataType | None, mode
     if kind == "array":
         return _list(name, _told("element", schema["items"], None, modes))
     if kind == "map":
-        return Field(name, *[pa.map_(pa.string(), _told("value", schema["values"], None, modes).wire)] * 2)
+        return _plain(name, pa.map_(pa.string(), _told("value", schema["values"], None, modes).wire))
     if kind == "struct":
         inner = [pa.field(each["field"], _told(each["field"], each, None, modes).wire) for each in schema["fields"]]
-        return Field(name, *[pa.struct(inner)] * 2)
+        return _plain(name, pa.struct(inner))
     if kind == "string" and wanted is not None and pt.is_binary(wanted):
         return Field(name, pa.string(), wanted, values.binaries(modes.binary))
-    return Field(name, *[_SIMPLE.get(kind, pa.string())] * 2)
+    return _plain(name, _SIMPLE.get(kind, pa.string()))
+
+
+def _plain(name: str, kind: pa.DataType) -> Field:
+    return Field(name, kind, kind)
 
 
 def _decimal(name: str, parameters: Mapping[str, str], wanted: pa.DataType | None) -> Field:

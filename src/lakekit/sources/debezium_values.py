@@ -14,10 +14,13 @@ from decimal import Context, Decimal
 from typing import Any, Final, cast
 
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 import pyarrow.types as pt
 
+pc: Any = pyarrow.compute  # its stubs take no scalar beside an array
 Array = Any
+Kind = Any
+"""An Arrow type: what its stubs know of ``tz`` and ``scale`` is on the concrete types only."""
 Convert = Callable[[Array], tuple[Array, list[int]]]
 """Gives the array, and the rows whose value does not fit."""
 
@@ -53,19 +56,22 @@ def then(first: Convert | None, second: Convert) -> Convert:
     return convert
 
 
-def recast(kind: pa.DataType) -> Convert:
+def recast(kind: Kind) -> Convert:
     """To another type, where that holds the value in full."""
 
     def convert(array: Array) -> tuple[Array, list[int]]:
         try:
             return array.cast(kind), []
         except (pa.ArrowException, NotImplementedError):
-            return _each(array, lambda value: pa.scalar(value, array.type).cast(kind).as_py(), kind)
+            return _each(array, one(array.type), kind)
+
+    def one(given: Kind) -> Callable[[Any], Any]:
+        return lambda value: cast("Any", pa.scalar(value, given)).cast(kind).as_py()
 
     return convert
 
 
-def numbers(kind: pa.DataType, unit: int) -> Convert:
+def numbers(kind: Kind, unit: int) -> Convert:
     """Days of a DATE; what ``unit`` says of other times."""
 
     def convert(array: Array) -> tuple[Array, list[int]]:
@@ -88,7 +94,7 @@ def _within(array: Array, least: int, most: int, make: Callable[[Array], Array])
     return make(array), []
 
 
-def texts(kind: pa.DataType) -> Convert:
+def texts(kind: Kind) -> Convert:
     """ISO 8601: a year may have a sign, a time without a zone one that says UTC."""
 
     def convert(array: Array) -> tuple[Array, list[int]]:
@@ -107,7 +113,7 @@ def texts(kind: pa.DataType) -> Convert:
     return convert
 
 
-def _moment(value: str, kind: pa.DataType) -> int:
+def _moment(value: str, kind: Kind) -> int:
     """Days, or microseconds, since 1970; since midnight for a TIME.
 
     >>> _moment("-0043-03-15T00:00:00Z", pa.timestamp("us"))
@@ -148,12 +154,12 @@ def _days(year: int, month: int, day: int) -> int:
     return era * 146_097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719_468
 
 
-def decimals(kind: pa.DataType, scale: int) -> Convert:
+def decimals(kind: Kind, scale: int) -> Convert:
     """Digits in bytes, of a scale that the schema says."""
     return lambda array: _each(array, lambda value: _fitting(_digits(value, scale), kind), kind)
 
 
-def variable_decimals(kind: pa.DataType) -> Convert:
+def variable_decimals(kind: Kind) -> Convert:
     """Digits in bytes, each value with its scale."""
 
     def convert(array: Array) -> tuple[Array, list[int]]:
@@ -162,7 +168,7 @@ def variable_decimals(kind: pa.DataType) -> Convert:
     return convert
 
 
-def precise(kind: pa.DataType) -> Convert:
+def precise(kind: Kind) -> Convert:
     """Digits in base64, of the declared scale; or an object of scale and value, which is how a NUMERIC without a scale is written."""
 
     def one(value: str) -> Any:
@@ -178,7 +184,7 @@ def _digits(value: bytes, scale: int) -> Decimal:
     return Decimal(int.from_bytes(value, signed=True)).scaleb(-scale, context=_EXACT)
 
 
-def _fitting(value: Decimal, kind: pa.DataType) -> Decimal | str:
+def _fitting(value: Decimal, kind: Kind) -> Decimal | str:
     if not pt.is_decimal(kind):
         return format(value, "f")
     if value and cast("int", value.normalize(_EXACT).as_tuple().exponent) < -kind.scale:
@@ -197,7 +203,7 @@ def _base64(value: str) -> bytes:
     return base64.b64decode(value.replace("-", "+").replace("_", "/"), validate=True)
 
 
-def elements(convert: Convert, kind: pa.DataType) -> Convert:
+def elements(convert: Convert, kind: Kind) -> Convert:
     """The same for each element of a list. A list with one that does not fit does not fit."""
 
     def of_lists(array: Array) -> tuple[Array, list[int]]:
@@ -209,12 +215,12 @@ def elements(convert: Convert, kind: pa.DataType) -> Convert:
         offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends.combine_chunks() if isinstance(ends, pa.ChunkedArray) else ends])
         absent = set(rows) | {row for row, there in enumerate(array.is_valid().to_pylist()) if not there}
         mask = pa.array([row in absent for row in range(len(array))], pa.bool_())
-        return pa.ListArray.from_arrays(offsets, made, type=kind, mask=mask), rows
+        return cast("Any", pa.ListArray).from_arrays(offsets, made, type=kind, mask=mask), rows
 
     return of_lists
 
 
-def _each(array: Array, make: Callable[[Any], Any], kind: pa.DataType, *, storage: pa.DataType | None = None) -> tuple[Array, list[int]]:
+def _each(array: Array, make: Callable[[Any], Any], kind: Kind, *, storage: pa.DataType | None = None) -> tuple[Array, list[int]]:
     """Value by value, each distinct one once."""
     encoded = array.dictionary_encode()
     made, bad = _rows(encoded.dictionary.to_pylist(), make, storage or kind)
@@ -225,7 +231,7 @@ def _each(array: Array, make: Callable[[Any], Any], kind: pa.DataType, *, storag
     return made.take(encoded.indices), rows
 
 
-def _rows(found: Iterable[Any], make: Callable[[Any], Any], kind: pa.DataType) -> tuple[Array, list[int]]:
+def _rows(found: Iterable[Any], make: Callable[[Any], Any], kind: Kind) -> tuple[Array, list[int]]:
     made: list[Any] = []
     bad: list[int] = []
     for row, value in enumerate(found):
