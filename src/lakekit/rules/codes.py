@@ -144,8 +144,8 @@ def country(*languages: str) -> Country:
 
     Source: ISO 3166-1 and Unicode CLDR, as Babel has them.
 
-    >>> [country("en", "de").scalar(text).value for text in ("us", "USA", "840", "United States", "Österreich", "UK")]
-    ['US', 'US', 'US', 'US', 'AT', 'GB']
+    >>> print(*[country("en", "de").scalar(text).value for text in ("us", "USA", "840", "United States", "Österreich", "UK")], sep=", ")
+    US, US, US, US, AT, GB
     >>> country().scalar("Narnia").reason
     'not_a_country'
     """
@@ -170,8 +170,8 @@ def currency(*languages: str, historic: bool = False) -> Currency:
 
     Source: ISO 4217 and Unicode CLDR, as Babel has them.
 
-    >>> [currency().scalar(text).value for text in ("eur", "€", "US dollars", "Swiss Franc")]
-    ['EUR', 'EUR', 'USD', 'CHF']
+    >>> print(*[currency().scalar(text).value for text in ("eur", "€", "US dollars", "Swiss Franc")], sep=", ")
+    EUR, EUR, USD, CHF
     >>> currency().scalar("$").reason, currency().scalar("DEM").reason
     ('ambiguous', 'withdrawn')
     """

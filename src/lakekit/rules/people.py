@@ -121,8 +121,8 @@ def person_name(part: Part) -> PersonName:
 
     Source: nameparser, HumanName.
 
-    >>> [person_name(part).scalar("Dr. Vincent van Gogh Jr.").value for part in ("honorific", "given", "family", "suffix")]
-    ['Dr.', 'Vincent', 'van Gogh', 'Jr.']
+    >>> print(*[person_name(part).scalar("Dr. Vincent van Gogh Jr.").value for part in ("honorific", "given", "family", "suffix")], sep=", ")
+    Dr., Vincent, van Gogh, Jr.
     >>> person_name("given").scalar("Lovelace, Ada").value
     'Ada'
     """
