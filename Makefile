@@ -22,14 +22,14 @@ help:  ## This list
 demo: $(DEMO)/.installed  ## The shop example, from PostgreSQL to a star schema; on Spark with ENGINE=spark. Ctrl-C stops its servers too
 	$(DEMO)/bin/python examples/shop/shop.py --engine $(ENGINE)
 
-test: $(VENV)/.installed servers lint docs  ## What must pass before a merge: lint, docs, doctests, all tests but the slow ones
+test: $(VENV)/.installed .venv-airflow/.installed servers lint docs  ## What must pass before a merge: lint, docs, doctests, all tests but the slow ones
 	$(PYTEST) $(PARALLEL) -m "not spark and not slow" --doctest-modules src tests
 	$(PYTEST) $(PARALLEL) $(SPARK) -m "spark and not slow"
 
 test-fast: $(VENV)/.installed  ## Unit tests and doctests: no servers, under a minute
 	$(PYTEST) $(PARALLEL) -m "not server and not spark and not slow" --hypothesis-profile=fast --doctest-modules src tests/unit
 
-test-all: $(VENV)/.installed servers lint docs  ## Everything, the slow tests too, and ten times the examples of the property tests
+test-all: $(VENV)/.installed .venv-airflow/.installed servers lint docs  ## Everything, the slow tests too, and ten times the examples of the property tests
 	$(PYTEST) $(PARALLEL) -m "not spark" --hypothesis-profile=thorough --doctest-modules src tests
 	$(PYTEST) $(PARALLEL) $(SPARK) -m spark --hypothesis-profile=thorough
 	$(MAKE) test-minimums
@@ -57,9 +57,10 @@ bench: $(VENV)/.installed  ## The benchmarks
 lock: $(VENV)/.installed  ## Pin the newest versions that pyproject.toml allows
 	$(call compile,requirements/dev.txt,--extra all --group dev)
 	$(call compile,requirements/demo.txt,--extra postgres --extra mongo --extra kafka --group demo --constraint requirements/dev.txt)
+	$(call compile,requirements/airflow.txt,--extra postgres --extra mongo --extra kafka --group airflow)
 
 clean:  ## Remove everything that the other commands made
-	rm -rf $(VENV) $(DEMO_VENV) .venv-spark-* site build dist .cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(DEMO_VENV) .venv-airflow .venv-spark-* site build dist .cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # For every Python at once, and without addresses: where packages come from is the business of whoever installs them.
@@ -73,6 +74,9 @@ $(VENV)/.installed: requirements/dev.txt pyproject.toml
 
 $(DEMO_VENV)/.installed: requirements/demo.txt pyproject.toml
 	$(call install,$(DEMO_VENV),$<)
+
+.venv-airflow/.installed: requirements/airflow.txt pyproject.toml
+	$(call install,.venv-airflow,$<)
 
 # Everything as pinned, but Spark.
 .venv-spark-%/.installed: requirements/dev.txt pyproject.toml

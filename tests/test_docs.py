@@ -19,6 +19,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```python(?P<mark>[^\n]*)\n(?P<code>.*?)^```", re.DOTALL | re.MULTILINE)
 NEED_A_SERVER = {
     "README.md",
+    "docs/how-to/airflow.md",
     "docs/how-to/databricks.md",
     "docs/how-to/kafka.md",
     "docs/how-to/mongo.md",
