@@ -36,6 +36,8 @@ CLASSES = {
 }
 OPERATIONS = {"add": "additive", "update_type": "widening", "make_optional": "relaxing"}
 POLICIES = {"evolve": "evolve", "freeze": "fail", "discard_row": "reject", "discard_value": "rescue"}
+STORED = frozenset({"date", "timestamp"})
+"""Types of the third format's promotions that lakekit stores: none of nanoseconds, none that is unknown."""
 SUBJECTS = {"columns": "additive", "data_type": "conflict", "tables": "table"}
 ERRORS = frozenset({"type_conflict", "key_column_missing", "contract_violation"})
 """What is refused: with ``on_change="fail"`` every one of these is a SchemaError."""
@@ -94,6 +96,11 @@ def promoted(lake: Any, case: Case) -> None:
     allowed = {tuple(pair) for pair in case.fields["allowed_v2"]}
     for old, new in allowed:
         assert widens(iceberg_type(old), iceberg_type(new)), (old, new)
+    for old, new in case.fields["allowed_v3_extra"]:
+        if {old, new} <= STORED:
+            assert widens(iceberg_type(old), iceberg_type(new), version=3) > widens(iceberg_type(old), iceberg_type(new)), (old, new)
+    for old, new in case.fields["read_only_promotions_not_schema_updates"]:
+        assert not widens(iceberg_type(old), iceberg_type(new), version=3), (old, new)
     words = case.fields["disallowed"].partition("of: ")[2]
     kinds = [word.strip() for word in words.replace("(10,2)", "(10;2)").split(",")]
     for old, new in permutations([kind.replace(";", ",") for kind in kinds], 2):

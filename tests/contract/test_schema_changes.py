@@ -13,6 +13,7 @@ import pytest
 import lakekit as lk
 from lakekit import evolution
 from lakekit.errors import CommitConflictError, ConfigError, SchemaError
+from lakekit.evolution.fit import fit
 from tests.contract.helpers import altered, foreign, frame, made_elsewhere, stored
 
 TABLE = "silver.orders"
@@ -351,3 +352,74 @@ def test_a_dot_in_a_name_is_no_way_into_a_struct(lake: Any) -> None:
     append(lake, "old", [{"id": 1, "a.b": 1}])
     append(lake, "new", [{"id": 2, "a.b": "x"}])
     assert rescued(lake) == [None, {"a\\.b": "x"}]
+
+
+def test_a_column_that_partitions_and_order_are_made_of_is_widened_and_may_go(lake: Any) -> None:
+    lk.create_table(
+        lake, TABLE, schema={"id": "bigint", "day": "int", "n": "int"}, partition_by=("day", "bucket(4, day)"), sort_by="n", properties={}
+    )
+
+    def merge(run: str, **columns: pa.Array) -> lk.Commit:
+        return lk.merge(lk.from_frame(lake, pa.table(columns), run_id=run), key="id", into=TABLE)
+
+    small, large = pa.int32(), pa.int64()
+    merge("a", id=pa.array([1, 2], large), day=pa.array([1, 2], small), n=pa.array([2, 1], small))
+    merge("b", id=pa.array([2, 3], large), day=pa.array([2, 2**40], large), n=pa.array([2**40, 5], large))
+    assert sorted(stored(lake, TABLE, "id", "day", "n")) == [(1, 1, 2), (2, 2, 2**40), (3, 2**40, 5)]
+    gone = pa.table({"id": pa.array([4], large)})
+    plan = evolution.plan(lake, _appended(lake, gone), into=TABLE)
+    assert {step.change.name: step.change.note for step in plan.steps} == {
+        "day": "the table is partitioned by it",
+        "n": "its files are sorted by it",
+    }
+    assert not plan
+    merge("c", id=pa.array([4], large))
+    found = foreign(lake, TABLE)
+    assert found.scan(row_filter="day == 1").to_arrow().column("id").to_pylist() == [1]
+    assert sorted(found.scan().to_arrow().column("id").to_pylist()) == [1, 2, 3, 4]
+    merge("d", id=pa.array([1], large), day=pa.array([2**40], large), n=pa.array([7], large))
+    assert sorted(stored(lake, TABLE, "id", "day"), key=str) == [(1, 2**40), (2, 2), (3, 2**40), (4, None)]
+
+
+def _appended(lake: Any, rows: pa.Table) -> str:
+    lk.append(lk.from_frame(lake, rows, run_id="a"), into="bronze.incoming")
+    return "bronze.incoming"
+
+
+def test_a_plan_is_carried_out_in_one_schema_or_two_where_spark_needs_them(lake: Any) -> None:
+    made_elsewhere(lake, TABLE, pa.table({"id": [1], "n": pa.array([1], pa.int32()), "f": pa.array([1.5], pa.float32())}))
+    wide = pa.table({"id": pa.array([2]), "n": pa.array([2**40]), "f": pa.array([2.5]), "a": pa.array(["x"]), "b": pa.array(["y"])})
+    append(lake, "new", wide)
+    assert sorted(stored(lake, TABLE, "id", "n", "f", "a", "b")) == [(1, 1, 1.5, None, None), (2, 2**40, 2.5, "x", "y")]
+    changed = [version.changes for version in evolution.history(lake, TABLE)[1:]]
+    assert len(changed) == (1 if lake.engine.name == "embedded" else 2)
+    assert {word for words in changed for word in words} >= {
+        "widen n: INT -> BIGINT",
+        "widen f: FLOAT -> DOUBLE",
+        "add a: STRING",
+        "add b: STRING",
+    }
+
+
+def test_a_schema_that_somebody_else_changed_first_is_looked_at_again(lake: Any) -> None:
+    append(lake, "old", [{"id": 1}])
+    state, place = lake.load(TABLE, place="test"), "test"
+    with foreign(lake, TABLE).update_schema() as update:
+        update.union_by_name(pa.schema([("device_type", pa.string())]))
+    incoming = pa.schema([("id", pa.int64()), ("device_type", pa.string()), ("channel", pa.string())])
+    now, added = fit(lake.engine, state, incoming, on_change="evolve", place=place)
+    assert added == ("channel",)
+    assert {"device_type", "channel"} <= {*now.schema.names}
+    with foreign(lake, TABLE).update_schema() as update:
+        update.union_by_name(pa.schema([("size", pa.string())]))
+    with pytest.raises(CommitConflictError, match="changed while the rows were read"):  # they were made for a table that had none
+        fit(lake.engine, now, incoming.append(pa.field("size", pa.int64())), on_change="evolve", place=place)
+    assert sorted(stored(lake, TABLE, "id", "device_type", "size")) == [(1, None, None)]
+
+
+def test_a_table_that_is_not_to_be_made_is_refused_with_the_statement_that_makes_it(lake: Any) -> None:
+    with pytest.raises(SchemaError) as caught:
+        append(lake, "a", [{"id": 1, "order date": "x"}], on_change={"table": "fail"})
+    made = altered(lake, TABLE).replace("ALTER", "CREATE")
+    assert caught.value.hint == f"run:\n{made} (id BIGINT, `order date` STRING) USING iceberg;"
+    assert TABLE not in lake.tables()

@@ -139,7 +139,7 @@ def take(lake: Lake, source: Source, *, into: TableName, options: Options, now: 
         if options.dry_run:
             return attrs.evolve(_count(lake, identifier, state, incoming, fitted), lag=increment.lag), increment.behind
         if state is None:
-            target.refuse_new_table(identifier, schema, options.on_change, place=place)
+            target.refuse_new_table(lake, identifier, schema, options.on_change, place=place)
         state, added = target.ensure(lake, identifier, schema, layer="bronze", on_change=options.on_change, place=place)
         done = _append(lake, identifier, state, source.upstream, incoming, fitted, stored, instant, options.max_reject_fraction)
         increment.acknowledge()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -48,7 +48,15 @@ def state_of(name: Identifier, metadata: TableMetadata, native: Any) -> TableSta
         identifiers=_identifiers(metadata.schema()),
         required=frozenset(_required((), metadata.schema().as_struct())),
         schema_id=metadata.current_schema_id,
+        partitioned=_columns(metadata.schema(), (field.source_id for field in metadata.spec().fields)),
+        sorted=_columns(metadata.schema(), (field.source_id for field in metadata.sort_order().fields)),
     )
+
+
+def _columns(schema: Schema, numbers: Iterable[int]) -> frozenset[str]:
+    """Their names, dots leading inwards; what went since is left out."""
+    found = (schema.find_column_name(number) for number in numbers)
+    return frozenset(name for name in found if name is not None)
 
 
 def _identifiers(schema: Schema) -> tuple[str, ...]:

@@ -59,6 +59,8 @@ class TableState:
         required: What can't be NULL, as paths from the column inwards, as in `Alteration`.
         identifiers: Iceberg's identifier fields, in the order of the columns. Empty: it has none, or one inside a struct.
         catalog: What the engine's session calls the catalog, in statements. None: it runs none.
+        partitioned: What the current partitions are made of, as dotted paths.
+        sorted: What files are sorted by, likewise.
     """
 
     name: Identifier
@@ -73,6 +75,8 @@ class TableState:
     required: frozenset[tuple[str, ...]] = frozenset()
     schema_id: int = 0
     catalog: str | None = None
+    partitioned: frozenset[str] = frozenset()
+    sorted: frozenset[str] = frozenset()
 
     @classmethod
     def not_there_yet(cls, name: Identifier, schema: pa.Schema) -> TableState:

@@ -169,12 +169,14 @@ def _unknown(words: str, place: str) -> SchemaError:
     )
 
 
-def widens(old: pa.DataType, new: pa.DataType) -> bool:
-    """Whether Iceberg v2 lets a column go from the old type to the new one.
+def widens(old: pa.DataType, new: pa.DataType, *, version: int = 2) -> bool:
+    """Whether Iceberg lets a column go from the old type to the new one, in a table of this format version.
 
-    >>> widens(pa.int32(), pa.int64()), widens(pa.int64(), pa.int32())
-    (True, False)
+    >>> widens(pa.int32(), pa.int64()), widens(pa.int64(), pa.int32()), widens(pa.date32(), pa.timestamp("us"), version=3)
+    (True, False, True)
     """
+    if version >= 3 and pt.is_date(old) and pt.is_timestamp(new) and new.tz is None:
+        return True
     if pt.is_int32(old) and pt.is_int64(new):
         return True
     if pt.is_float32(old) and pt.is_float64(new):

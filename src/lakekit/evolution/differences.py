@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import attrs
@@ -24,6 +24,9 @@ KEY: Final = "a column of the key"
 """What is noted of one that is missing: no row can be written without it."""
 _ALIKE: Final = 0.6
 """Names as similar as this, of a column that went and one of its type that came, may be those of one column."""
+_PAIRS: Final = 1_000
+"""Where more pairs than this could be one column, nobody can tell: it is another table."""
+_ROLES: Final = {"partitioned": "the table is partitioned by it", "sorted": "its files are sorted by it"}
 
 
 @attrs.frozen
@@ -84,7 +87,15 @@ class Difference:
         return bool(self.changes)
 
 
-def diff(current: pa.Schema, incoming: pa.Schema, *, keys: Collection[str] = ()) -> Difference:
+def diff(
+    current: pa.Schema,
+    incoming: pa.Schema,
+    *,
+    keys: Collection[str] = (),
+    partitioned: Collection[str] = (),
+    sorted: Collection[str] = (),
+    version: int = 2,
+) -> Difference:
     """Compare a table's columns with incoming ones, by name, inside of structs, lists and maps too.
 
     A name that differs in case only is the same column, where the table has no other. A column of the system's (``_…``) is never missing.
@@ -93,6 +104,9 @@ def diff(current: pa.Schema, incoming: pa.Schema, *, keys: Collection[str] = ())
         current: The table's columns; ``nullable=False`` for those that can't be NULL.
         incoming: The source's.
         keys: The columns that tell the table's rows apart: no row can do without, so they are not relaxed.
+        partitioned: What the table is partitioned by: noted where it goes or does not fit; a date stays one.
+        sorted: What its files are sorted by: noted likewise.
+        version: The table's format: from 3 on, a date may become a timestamp.
 
     >>> import pyarrow as pa
     >>> table = pa.schema([("id", pa.int32()), ("total", pa.string())])
@@ -104,13 +118,26 @@ def diff(current: pa.Schema, incoming: pa.Schema, *, keys: Collection[str] = ())
     additive device_type: STRING
     """
     names: dict[str, str] = {}
-    changes = list(_fields((), list(current), list(incoming), names))
-    changes = [
-        attrs.evolve(change, note=KEY) if change.kind == "missing" and change.name in keys else change
-        for change in changes
-        if change.kind != "relaxing" or change.name not in keys
-    ]
+    roles = {**dict.fromkeys(sorted, _ROLES["sorted"]), **dict.fromkeys(partitioned, _ROLES["partitioned"])}
+    found = _fields((), list(current), list(incoming), names)
+    if version >= 3:
+        found = (_promoted(change, version, partitioned) for change in found)
+    changes = [_noted(change, keys, roles) for change in found if change.kind != "relaxing" or change.name not in keys]
     return Difference((*changes, *_renames(changes)), names)
+
+
+def _noted(change: Change, keys: Collection[str], roles: Mapping[str, str]) -> Change:
+    """A change with what its column is to the table."""
+    if change.kind == "missing" and change.name in keys:
+        return attrs.evolve(change, note=KEY)
+    role = roles.get(change.name) if change.kind in ("missing", "conflict") else None
+    return attrs.evolve(change, note=role) if role else change
+
+
+def _promoted(change: Change, version: int, partitioned: Collection[str]) -> Change:
+    """A conflict that is none in a newer format. What partitions are made of would be another value then."""
+    allowed = change.before is not None and change.after is not None and widens(change.before, change.after, version=version)
+    return attrs.evolve(change, kind="widening") if change.kind == "conflict" and allowed and change.name not in partitioned else change
 
 
 def _fields(
@@ -134,9 +161,10 @@ def _fields(
         yield from _types(own, field.type, new.type)
     if len(given) < len(incoming):
         used = {field.name for field in given.values()}
+        folded = {name.casefold(): name for name in there}
         for field in incoming:
             if field.name not in used:
-                yield from _added((*path, field.name), field, there)
+                yield from _added((*path, field.name), field, folded)
     if _reordered(current, given, incoming):
         yield Change("reordered", path or ("*",), note="columns go by name: their order says nothing")
 
@@ -156,8 +184,8 @@ def _by_name(there: Collection[str], incoming: Sequence[pa.Field[Any]]) -> dict[
     return exact
 
 
-def _added(path: Path, field: pa.Field[Any], there: Collection[str]) -> Iterator[Change]:
-    if clash := next((name for name in there if name.casefold() == path[-1].casefold()), None):
+def _added(path: Path, field: pa.Field[Any], folded: Mapping[str, str]) -> Iterator[Change]:
+    if clash := folded.get(path[-1].casefold()):
         yield Change("conflict", path, None, storable(field.type), note=f"differs in case only from {clash}, which comes too")
         return
     note = "" if field.nullable else "the source says NOT NULL; older rows have no value"
@@ -235,12 +263,22 @@ def _is_list(kind: pa.DataType) -> bool:
 
 def _renames(changes: Sequence[Change]) -> Iterator[Change]:
     """Pairs of a column that went and one of its type that came, with like names or both the only ones: perhaps one column."""
-    gone = [change for change in changes if change.kind == "missing"]
-    came = [change for change in changes if change.kind == "additive"]
-    for old in gone:
-        likely = [new for new in came if new.path[:-1] == old.path[:-1] and new.after == old.before]
-        alone = len(likely) == 1 and sum(other.path[:-1] == old.path[:-1] and other.before == old.before for other in gone) == 1
-        near = difflib.get_close_matches(old.path[-1], [new.path[-1] for new in likely], n=1, cutoff=_ALIKE)
-        if near or alone:
-            new = next(new for new in likely if not near or new.path[-1] == near[0])
-            yield Change("rename", old.path, old.before, new.after, note=f"perhaps {new.name} now; never applied by itself")
+    gone, came = (_by_place(changes, kind) for kind in ("missing", "additive"))
+    for place, old_ones in gone.items():
+        likely = came.get(place, [])
+        if not likely or len(old_ones) * len(likely) > _PAIRS:
+            continue
+        for old in old_ones:
+            near = difflib.get_close_matches(old.path[-1], [new.path[-1] for new in likely], n=1, cutoff=_ALIKE)
+            if near or len(likely) == len(old_ones) == 1:
+                new = next(new for new in likely if not near or new.path[-1] == near[0])
+                yield Change("rename", old.path, old.before, new.after, note=f"perhaps {new.name} now; never applied by itself")
+
+
+def _by_place(changes: Sequence[Change], kind: Class) -> dict[tuple[Path, pa.DataType | None], list[Change]]:
+    """Changes of one class by what they are in and the type that came or went."""
+    found: dict[tuple[Path, pa.DataType | None], list[Change]] = {}
+    for change in changes:
+        if change.kind == kind:
+            found.setdefault((change.path[:-1], change.after or change.before), []).append(change)
+    return found

@@ -55,6 +55,7 @@ def fitted(incoming: pa.Schema, held: pa.Schema, plan: SchemaPlan) -> Fitted:
     import pyarrow as pa
 
     maker = _Maker(plan)
+    types = {field.name: field.type for field in held}
     items: dict[str, str] = {}
     fields: list[pa.Field[Any]] = []
     for field in incoming:
@@ -64,11 +65,11 @@ def fitted(incoming: pa.Schema, held: pa.Schema, plan: SchemaPlan) -> Fitted:
             continue
         name = plan.names.get(field.name, field.name)
         path, value = (name,), ident(field.name)
-        if name not in held.names:
+        if name not in types:
             maker.leave_out(path, value, field.type)
         else:
-            items[name] = maker.value(path, value, field.type, held.field(name).type)
-            fields.append(pa.field(name, held.field(name).type))
+            items[name] = maker.value(path, value, field.type, types[name])
+            fields.append(pa.field(name, types[name]))
     given = ident(system.RESCUED_DATA) if system.RESCUED_DATA in incoming.names else None
     rescued = maker.rescued(given)
     if rescued is not None and system.RESCUED_DATA not in items:
@@ -96,16 +97,25 @@ class _Maker:
     """Collects what doesn't fit, while values are made."""
 
     plan: SchemaPlan
+    leaving: dict[Path, list[Step]] = attrs.field(init=False)
+    """Path to the steps there or further in by which values leave, in the plan's order."""
     lost: list[tuple[Path, str, str]] = attrs.field(factory=list)
     """Path, condition, and the value as JSON may hold it, of what is rescued."""
     refused: list[tuple[Path, str]] = attrs.field(factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        self.leaving = {}
+        for step in self.plan.steps:
+            if step.action in LEAVING:
+                for length in range(1, len(step.change.path) + 1):
+                    self.leaving.setdefault(step.change.path[:length], []).append(step)
 
     def value(self, path: Path, value: str, old: pa.DataType, new: pa.DataType) -> str:
         """SQL for a value in the table's type."""
         import pyarrow as pa
 
         nothing = f"CAST(NULL AS {sql_type(new)})"
-        inside = [step for step in self.plan.steps if step.action in LEAVING and step.change.path[: len(path)] == path]
+        inside = self.leaving.get(path, [])
         step = next((step for step in inside if step.change.path == path), None)
         if step is not None:
             converted = conversion(value, storable(old), new)
@@ -125,7 +135,7 @@ class _Maker:
 
     def leave_out(self, path: Path, value: str, kind: pa.DataType) -> None:
         """A column or field that the table doesn't get."""
-        if step := next((step for step in self.plan.steps if step.action in LEAVING and step.change.path == path), None):
+        if step := next((step for step in self.leaving.get(path, []) if step.change.path == path), None):
             self._note(path, step, f"{value} IS NOT NULL", value, kind)
 
     def _struct(self, path: Path, value: str, old: Any, new: Any) -> str:

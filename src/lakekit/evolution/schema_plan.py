@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import attrs
@@ -85,7 +85,7 @@ class SchemaPlan:
         ALTER TABLE bronze.orders ALTER COLUMN id TYPE BIGINT;
         ALTER TABLE bronze.orders ADD COLUMN device_type STRING;
         """
-        where = _path((*([self.catalog] if self.catalog else []), *self.table.split(".")), dialect)
+        where = quoted((*([self.catalog] if self.catalog else []), *self.table.split(".")), dialect)
         return [
             f"ALTER TABLE {where} {words};"
             for step in self.steps
@@ -184,7 +184,7 @@ def _kinds(change: Change) -> str:
 
 def _alteration(change: Change, dialect: Dialect) -> str | None:
     """What follows ALTER TABLE."""
-    path = _path(change.path, dialect)
+    path = quoted(change.path, dialect)
     if change.kind == "additive" and change.after is not None:
         return f"ADD COLUMN {path} {_words(change.after, dialect)}"
     if change.kind == "widening" and change.after is not None:
@@ -194,7 +194,12 @@ def _alteration(change: Change, dialect: Dialect) -> str | None:
     return None
 
 
-def _path(path: Path, dialect: Dialect) -> str:
+def quoted(path: Path, dialect: Dialect = "spark") -> str:
+    """A path in a statement: its names in quotes where they need them.
+
+    >>> quoted(("bronze", "orders")), quoted(("lake", "my orders"), "trino")
+    ('bronze.orders', 'lake."my orders"')
+    """
     return ".".join(_name(name, dialect) for name in path)
 
 
@@ -216,7 +221,7 @@ def _words(kind: pa.DataType, dialect: Dialect) -> str:
     if pa.types.is_map(kind):
         return f"MAP({_words(kind.key_type, dialect)}, {_words(kind.item_type, dialect)})"
     if pa.types.is_struct(kind):
-        return "ROW(" + ", ".join(f"{_path((field.name,), dialect)} {_words(field.type, dialect)}" for field in cast("Any", kind)) + ")"
+        return "ROW(" + ", ".join(f"{quoted((field.name,), dialect)} {_words(field.type, dialect)}" for field in cast("Any", kind)) + ")"
     return _TRINO.get(sql_type(kind), sql_type(kind))
 
 
@@ -237,39 +242,52 @@ def grown(schema: pa.Schema, changes: Sequence[Change]) -> pa.Schema:
     """The schema after these changes: what the table will hold."""
     import pyarrow as pa
 
-    return pa.schema(list(_grown_fields((), list(schema), changes)))
+    return pa.schema(list(_Growth.of(changes).fields((), list(schema))))
 
 
-def _grown_fields(path: Path, fields: Sequence[pa.Field[Any]], changes: Sequence[Change]) -> Iterator[pa.Field[Any]]:
-    import pyarrow as pa
+@attrs.frozen
+class _Growth:
+    """Changes by where they are, so that each field asks for its own."""
 
-    for field in fields:
-        yield _grown((*path, field.name), field, changes)
-    for change in changes:
-        if change.kind == "additive" and change.path[:-1] == path and change.after is not None:
-            yield pa.field(change.path[-1], change.after)
+    added: Mapping[Path, list[Change]]
+    changed: Mapping[Path, list[Change]]
+    touched: frozenset[Path]
+    """The paths that lead to any of them."""
 
+    @classmethod
+    def of(cls, changes: Sequence[Change]) -> _Growth:
+        added: dict[Path, list[Change]] = {}
+        changed: dict[Path, list[Change]] = {}
+        for change in changes:
+            new = change.kind == "additive"
+            (added if new else changed).setdefault(change.path[:-1] if new else change.path, []).append(change)
+        touched = {change.path[:length] for change in changes for length in range(1, len(change.path) + 1)}
+        return cls(added, changed, frozenset(touched))
 
-def _grown(path: Path, field: pa.Field[Any], changes: Sequence[Change]) -> pa.Field[Any]:
-    import pyarrow as pa
+    def fields(self, path: Path, fields: Sequence[pa.Field[Any]]) -> Iterator[pa.Field[Any]]:
+        import pyarrow as pa
 
-    inside = [change for change in changes if change.path[: len(path)] == path]
-    if not inside:
+        for field in fields:
+            yield self.field((*path, field.name), field)
+        for change in self.added.get(path, []):
+            if change.after is not None:
+                yield pa.field(change.path[-1], change.after)
+
+    def field(self, path: Path, field: pa.Field[Any]) -> pa.Field[Any]:
+        import pyarrow as pa
+
+        if path not in self.touched:
+            return field
+        for change in self.changed.get(path, []):
+            if change.kind == "relaxing":
+                field = field.with_nullable(True)
+            elif change.after is not None:
+                field = field.with_type(change.after)
+        kind: Any = field.type
+        if pa.types.is_struct(kind):
+            return field.with_type(pa.struct(list(self.fields(path, list(kind)))))
+        if pa.types.is_list(kind):
+            return field.with_type(pa.list_(self.field((*path, "element"), kind.value_field)))
+        if pa.types.is_map(kind):
+            return field.with_type(pa.map_(kind.key_type, cast("Any", self.field((*path, "value"), kind.item_field))))
         return field
-    for change in inside:
-        if change.path == path:
-            field = (
-                field.with_nullable(True)
-                if change.kind == "relaxing"
-                else field.with_type(change.after)
-                if change.after is not None
-                else field
-            )
-    kind: Any = field.type
-    if pa.types.is_struct(kind):
-        return field.with_type(pa.struct(list(_grown_fields(path, list(kind), inside))))
-    if pa.types.is_list(kind):
-        return field.with_type(pa.list_(_grown((*path, "element"), kind.value_field, inside)))
-    if pa.types.is_map(kind):
-        return field.with_type(pa.map_(kind.key_type, cast("Any", _grown((*path, "value"), kind.item_field, inside))))
-    return field

@@ -18,7 +18,7 @@ from lakekit.errors import CommitConflictError, ConfigError, SchemaError
 from lakekit.evolution import rows as fitting
 from lakekit.evolution.fit import exact, fit, planned
 from lakekit.evolution.policy import require_policy
-from lakekit.evolution.schema_plan import grown
+from lakekit.evolution.schema_plan import grown, quoted
 from lakekit.incremental import contract
 from lakekit.lineage import PROPERTY, to_property
 from lakekit.names import Identifier, TableName, text
@@ -79,7 +79,7 @@ def adapt(batch: Batch, into: Identifier, state: TableState | None, *, on_change
     require_policy(on_change, place=place)
     batch = _settled(batch, state)
     if state is None:
-        refuse_new_table(into, batch.schema, on_change, place=place)
+        refuse_new_table(batch.lake, into, batch.schema, on_change, place=place)
         return batch
     fitted = fitted_to(state, batch.schema, on_change, keys=keys, place=place)
     if system.RESCUED_DATA in state.schema.names:
@@ -122,17 +122,16 @@ def _without_old_rescues(state: TableState, incoming: pa.Schema, fitted: fitting
     return attrs.evolve(fitted, items=items, schema=schema) if fitted else fitting.Fitted(items, schema)
 
 
-def refuse_new_table(into: Identifier, schema: pa.Schema, policy: Policy, *, place: str) -> None:
+def refuse_new_table(lake: Lake, into: Identifier, schema: pa.Schema, policy: Policy, *, place: str) -> None:
     """Raise where a table that is not there yet is not to be made.
 
     Raises:
         SchemaError: The policy's word for ``table`` is ``fail``, or that for everything.
     """
     if isinstance(policy, Mapping) and policy.get("table", "evolve") != "evolve":
-        columns = ", ".join(f"{ident(field.name)} {sql_type(field.type)}" for field in schema if not system.is_system(field.name))
-        raise SchemaError(
-            f"{place}: {text(into)}", "there is no such table", hint=f"run:\nCREATE TABLE {text(into)} ({columns}) USING iceberg;"
-        )
+        columns = ", ".join(f"{quoted((field.name,))} {sql_type(field.type)}" for field in schema if not system.is_system(field.name))
+        where = quoted((*([lake.spark.catalog] if lake.spark else []), *into))
+        raise SchemaError(f"{place}: {text(into)}", "there is no such table", hint=f"run:\nCREATE TABLE {where} ({columns}) USING iceberg;")
 
 
 def delete_condition(batch: Batch, delete_when: str | None, *, place: str) -> str:

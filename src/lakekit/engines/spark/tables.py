@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final, cast
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 _OLDEST: Final = (3, 5)
 _OLDEST_CONNECT: Final = (4, 0)
+_SEVERAL_AT_ONCE: Final = (4, 1)
+"""From here on, ALTER COLUMN takes several columns, as long as none is in another."""
 _GZIP: Final = b"\x1f\x8b"
 
 
@@ -100,7 +103,7 @@ class SparkEngine:
         Raises:
             ConfigError: It is not; the hint says which line to add.
         """
-        version = tuple(int(part) for part in spark.version.split(".")[:2])
+        version = _version(spark)
         if version < _OLDEST:
             raise ConfigError("connect()", "expected Spark 3.5 or later", got=spark.version, hint="pip install 'lakekit[spark]'.")
         if version < _OLDEST_CONNECT and type(spark).__module__.startswith("pyspark.sql.connect"):
@@ -218,10 +221,13 @@ class SparkEngine:
         """Nothing to raise: Spark writes every format that it reads."""
 
     def alter(self, state: TableState, alterations: Sequence[Alteration]) -> TableState:
-        """Change a table's schema: what is added in one commit, the rest each in one of its own, since Spark's SQL can't do both at once."""
+        """Change a table's schema: what changes in one commit, what is added in a second one, since Spark's SQL can't do both at once.
+
+        Before Spark 4.1 each change has a commit of its own. Every schema in between is one that the rows fit, those to come as well.
+        """
         added = pa.schema([pa.field(change.path[-1], change.type) for change in alterations if change.kind == "add"])
         dialect.refuse_time(added, place=state.label)
-        for words in _alterations(alterations):
+        for words in _alterations(alterations, at_once=_version(self.spark) >= _SEVERAL_AT_ONCE):
             try:
                 self.spark.sql(f"ALTER TABLE {self._path(state.name)} {words}").collect()
             except failures.kinds() as error:
@@ -301,14 +307,21 @@ def _partitions(spec: PartitionSpec, schema: pa.Schema) -> str:
     return ", ".join(words)
 
 
-def _alterations(alterations: Sequence[Alteration]) -> list[str]:
+def _version(spark: SparkSession) -> tuple[int, ...]:
+    return tuple(int(part) for part in spark.version.split(".")[:2])
+
+
+def _alterations(alterations: Sequence[Alteration], *, at_once: bool) -> list[str]:
     """What follows ALTER TABLE."""
     paths = [".".join(map(ident, change.path)) for change in alterations]
     words = {"widen": "TYPE {}", "relax": "DROP NOT NULL"}
     others = [
-        f"ALTER COLUMN {path} {words[change.kind].format(sql_type(change.type))}"
+        f"{path} {words[change.kind].format(sql_type(change.type))}"
         for path, change in zip(paths, alterations, strict=True)
         if change.kind != "add"
     ]
+    inwards = sorted(change.path for change in alterations if change.kind != "add")
+    apart = all(inner[: len(outer)] != outer for outer, inner in itertools.pairwise(inwards))
+    others = [f"ALTER COLUMN {words}" for words in ([", ".join(others)] if others and at_once and apart else others)]
     added = [f"{path} {sql_type(change.type)}" for path, change in zip(paths, alterations, strict=True) if change.kind == "add"]
     return others + ([f"ADD COLUMNS ({', '.join(added)})"] if added else [])
