@@ -104,10 +104,10 @@ def stamped(batch: pa.Table, table: Table) -> pa.Table:
     return batch
 
 
-def iceberg(folder: str) -> Table:
+def iceberg(folder: str, name: str = NAME) -> Table:
     """The table, by pyiceberg."""
     catalog: Any = lk.connect(folder).engine
-    return catalog.catalog.load_table(NAME)
+    return catalog.catalog.load_table(name)
 
 
 # What is measured: each prepares a subject, then takes a step and says how many rows it worked on.
