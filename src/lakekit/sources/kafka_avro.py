@@ -24,9 +24,9 @@ from lakekit.columns import is_system
 from lakekit.errors import SchemaError
 from lakekit.sources import avro_types
 from lakekit.sources.avro_types import Node, Schema
-from lakekit.sources.json_shape import merged
 from lakekit.sources.kafka_json import Decoded, ValueDecoder
 from lakekit.sources.kafka_registry import HEADER, Lookup, Registered, frame
+from lakekit.sources.shapes import merged
 
 NO_SCHEMA_ID: Final = "no_schema_id"
 UNKNOWN_SCHEMA_ID: Final = "unknown_schema_id"

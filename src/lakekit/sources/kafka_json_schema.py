@@ -25,10 +25,10 @@ import pyarrow as pa
 
 from lakekit.columns import is_system
 from lakekit.errors import SchemaError
-from lakekit.sources.json_shape import merged
 from lakekit.sources.kafka_json import Decoded, JsonDecoder, ValueDecoder
 from lakekit.sources.kafka_registry import HEADER, Lookup, Registered, frame
 from lakekit.sources.kafka_values import Clock
+from lakekit.sources.shapes import merged
 
 NO_SCHEMA_ID: Final = "no_schema_id"
 UNKNOWN_SCHEMA_ID: Final = "unknown_schema_id"
