@@ -176,3 +176,20 @@ def test_a_column_that_silver_left_behind_is_brought_down_later(turns: Turns, sh
     filled = dict.fromkeys(OLD, "web") | PHONES
     assert {table: devices(turns.outside, table) for table in LAYERS} == dict.fromkeys(LAYERS, filled)
     assert [commit.updated for commit in evolution.propagate(turns.next(), plan, path=path)] == [0, 0]
+
+
+def test_the_tables_know_the_way_down_and_rows_to_come_find_the_column(turns: Turns, shop: str) -> None:
+    run(turns, shop)
+    execute(shop, ALTER, "UPDATE users SET device_type = 'web'")
+    people(shop, 6, 8, at="2026-01-02 08:00Z", device="phone")
+    plan = evolution.SchemaPlan.from_json(evolution.plan(turns.next(), users(shop), into="bronze.users").to_json())
+    assert [change.name for change in plan.added] == ["device_type"]
+    lk.ingest(turns.next(), users(shop), into="bronze.users")
+    lk.backfill(turns.next(), users(shop), into="bronze.users", columns="device_type")
+    with readers(turns.outside, is_late=True):
+        done = {commit.table: (commit.columns_added, commit.updated) for commit in evolution.propagate(turns.next(), plan)}
+    filled = (("device_type",), 5)
+    assert done == {"silver.users": filled, "gold.contacts": filled, "gold.dim_users": ((), 0)}
+    run(turns, shop)
+    assert {table: devices(turns.outside, table) for table in LAYERS} == dict.fromkeys(LAYERS, dict.fromkeys(OLD, "web") | PHONES)
+    assert versions(turns) == len(ALL)
