@@ -20,14 +20,19 @@ from lakekit.sources.protocol import Details, Increment, Target
 Record = Mapping[str, Any]
 
 
-def parametrize(metafunc: pytest.Metafunc) -> None:
-    """Run a test that asks for ``capture`` on each captured connector."""
-    folder: Path = metafunc.config.getoption("--fixtures") / "debezium"
+def parametrize(metafunc: pytest.Metafunc, *, schemas: bool) -> None:
+    """Run a test that asks for ``capture`` on each captured connector; with ``schemas``, on those whose messages bear them."""
+    found = [capture for capture in captured(metafunc.config.getoption("--fixtures")) if capture.has_schemas or not schemas]
+    metafunc.parametrize("capture", found, ids=[capture.name for capture in found])
+
+
+def captured(fixtures: Path) -> list[Capture]:
+    """The connectors of which there are messages."""
+    folder = fixtures / "debezium"
     if not (folder / "connectors.json").exists():
         raise pytest.UsageError(f"--fixtures: no {folder}/connectors.json")
     connectors = {each["name"]: each["config"] for each in json.loads((folder / "connectors.json").read_text())}
-    found = [Capture(name, connectors[name], folder / f"{name}.jsonl") for name in connectors if (folder / f"{name}.jsonl").exists()]
-    metafunc.parametrize("capture", found, ids=[capture.name for capture in found])
+    return [Capture(name, config, path) for name, config in connectors.items() if (path := folder / f"{name}.jsonl").exists()]
 
 
 @attrs.frozen
@@ -114,7 +119,7 @@ class Replayed:
     @contextmanager
     def open(self, position: Details | None, *, target: Target) -> Generator[Increment]:
         since = 0 if position is None else int(position["read"])  # type: ignore[call-overload]
-        new, topic = self.records[since : self.upto], self.debezium._log
+        new, topic = self.records[since : self.upto], self.debezium.log
         with kafka_formats.reading(topic, iter([messages(new)] if new else []), target) as (decoder, found):
             rows = (kafka_read.as_rows(each, decoder, topic=topic.name, source=topic.origin) for each in found)
             yield Increment(kafka_read.schema_of(decoder), rows, lambda: {"read": self.upto}, rejecting=True)

@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 
 import lakekit as lk
+from lakekit import sources
 from tests.contract import captured_history, captures
+from tests.contract.as_avro import Converter
 from tests.contract.captures import Capture, Replayed
+from tests.servers.registry import RegistryServer
 
 BRONZE, SILVER = "bronze.changes", "silver.rows"
 INSTANTS = frozenset({"last_updated_at", "tstz"})
@@ -25,7 +28,7 @@ DECIMALS = frozenset({"balance", "score", "amount", "num"})
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "capture" in metafunc.fixturenames:
-        captures.parametrize(metafunc)
+        captures.parametrize(metafunc, schemas="registry" in metafunc.fixturenames)
 
 
 def declared(capture: Capture, table: str, *, spark: bool) -> dict[str, str]:
@@ -115,9 +118,16 @@ def micros_of(duration: str) -> int:
     return int(seconds * 1_000_000)
 
 
-def replay(lake: Any, capture: Capture, table: str, *, step: int, schema: Mapping[str, str] | None) -> list[lk.Commit]:
+def replay(
+    lake: Any, capture: Capture, table: str, *, step: int, schema: Mapping[str, str] | None, registry: RegistryServer | None = None
+) -> list[lk.Commit]:
     records = capture.records().get(capture.topic(table), [])
     source = capture.debezium(capture.topic(table), schema=schema)
+    if registry is not None:
+        written = Converter(registry, capture.topic(table))
+        records = [written.record(record) for record in records]
+        bus = sources.Kafka("nowhere:9092", registry=registry.url)
+        source = bus.debezium(capture.topic(table), schema=schema, format="avro", **capture.modes)
     commits: list[lk.Commit] = []
     for upto in [*range(step, len(records), step), len(records)]:
         commits.append(lk.ingest(lake, Replayed(source, records, upto), into=BRONZE))
@@ -129,9 +139,24 @@ def replay(lake: Any, capture: Capture, table: str, *, step: int, schema: Mappin
 @pytest.mark.parametrize("step", [1_000, 7], ids=["at_once", "bit_by_bit"])
 @pytest.mark.parametrize("table", captured_history.KEYED)
 def test_a_table_ends_as_it_ended_in_postgresql(lake: Any, capture: Capture, table: str, step: int, database: str) -> None:
-    spark = lake.engine.name == "spark"
-    commits = replay(lake, capture, table, step=step, schema=declared(capture, table, spark=spark))
+    commits = replay(lake, capture, table, step=step, schema=declared(capture, table, spark=lake.engine.name == "spark"))
     assert not any(commit.rejected for commit in commits)
+    assert_ended_as_in_postgresql(lake, capture, table, database)
+
+
+@pytest.mark.parametrize("step", [1_000, 7], ids=["at_once", "bit_by_bit"])
+@pytest.mark.parametrize("table", captured_history.KEYED)
+def test_so_it_does_where_the_messages_are_in_avro(
+    lake: Any, capture: Capture, table: str, step: int, database: str, registry: RegistryServer
+) -> None:
+    schema = declared(capture, table, spark=lake.engine.name == "spark")
+    commits = replay(lake, capture, table, step=step, schema=schema, registry=registry)
+    assert not any(commit.rejected for commit in commits)
+    assert_ended_as_in_postgresql(lake, capture, table, database)
+
+
+def assert_ended_as_in_postgresql(lake: Any, capture: Capture, table: str, database: str) -> None:
+    spark = lake.engine.name == "spark"
     # ExtractNewRecordState swallows truncates.
     images = captured_history.images(database, truncates=not capture.is_flat)[table]
     rows = lk.read(lake, SILVER).to_arrow().sort_by("id")

@@ -116,7 +116,7 @@ class Debezium:
         return Changes(self.schema, modes, Reading(self.key, self.tombstones, self.unavailable_value))
 
     @property
-    def _log(self) -> KafkaTopic:
+    def log(self) -> KafkaTopic:
         """The topic, read as a change log."""
         return attrs.evolve(self.topic, schema="infer", changes=self._changes)
 
@@ -147,14 +147,14 @@ class Debezium:
         Raises:
             SourceError, SourceConfigError, ConfigError, ContractError: As from any topic.
         """
-        return self._log.open(position, target=target)
+        return self.log.open(position, target=target)
 
     def open_on_spark(self, engine: SparkEngine, position: Details | None, *, target: Target) -> AbstractContextManager[Increment]:
         """Read the same changes by Spark's own connector."""
-        return self._log.open_on_spark(engine, position, target=target)
+        return self.log.open_on_spark(engine, position, target=target)
 
     def follow(
         self, engine: SparkEngine, position: Details | None, *, seconds: float, each: Callable[[SparkEngine, Source], None]
     ) -> Following:
         """Start a streaming query of Spark, as for any topic."""
-        return self._log.follow(engine, position, seconds=seconds, each=each)
+        return self.log.follow(engine, position, seconds=seconds, each=each)

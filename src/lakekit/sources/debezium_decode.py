@@ -66,13 +66,13 @@ class Version:
         """Take them."""
         self.fields = list(fields)
 
-    def arrays(self, images: Sequence[Any]) -> tuple[list[Any], list[dict[str, str]]]:
-        """The columns, and of each row the values that did not fit: by name, as JSON."""
+    def arrays(self, images: Sequence[Any]) -> tuple[list[Any], list[dict[str, str]], Mapping[int, str]]:
+        """The columns; of each row the values that did not fit, by name, as JSON; and which rows can't be read, and why."""
         if images and isinstance(images[0], bytes):
             return self._of_json(images)
-        return self._of_values(images)
+        return *self._of_values(images), {}
 
-    def _of_json(self, images: Sequence[bytes]) -> tuple[list[Any], list[dict[str, str]]]:
+    def _of_json(self, images: Sequence[bytes]) -> tuple[list[Any], list[dict[str, str]], Mapping[int, str]]:
         import msgspec
 
         decoder = JsonDecoder(pa.schema([(field.name, field.wire) for field in self.fields]), Clock(), nulls=False)
@@ -87,7 +87,7 @@ class Version:
             arrays.append(made)
             for row in bad:
                 rescued[row][field.name] = bytes(raw.decode(images[row])[field.name]).decode()
-        return arrays, rescued
+        return arrays, rescued, found.reasons
 
     def _of_values(self, images: Sequence[Mapping[str, Any]]) -> tuple[list[Any], list[dict[str, str]]]:
         known = {field.name for field in self.fields}
@@ -130,19 +130,21 @@ class ChangeDecoder:
         reasons: dict[int, str] = {row: str(each) for row, each in enumerate(found) if isinstance(each, Refused)}
         skipped: dict[int, str] = {row: str(each) for row, each in enumerate(found) if isinstance(each, Skipped)}
         changes = [each if isinstance(each, Change) else None for each in found]
-        columns, rescued = self._columns(changes)
+        columns, rescued, unreadable = self._columns(changes)
+        reasons |= unreadable
         return Decoded(columns, rescued, reasons, skipped, _own(changes, messages))
 
-    def _columns(self, changes: Sequence[Change | None]) -> tuple[list[Any], dict[int, str]]:
+    def _columns(self, changes: Sequence[Change | None]) -> tuple[list[Any], dict[int, str], dict[int, str]]:
         rows: dict[Any, list[int]] = {}
         for row, change in enumerate(changes):
             if change is not None and change.image is not None:
                 rows.setdefault(change.version if change.version in self._versions else None, []).append(row)
         rescued: dict[int, str] = {}
+        reasons: dict[int, str] = {}
         parts: dict[str, list[Any]] = {name: [] for name in self.schema.names}
         for version, own in rows.items():
             there = self._versions[version]
-            arrays, lost = there.arrays([changes[row].image for row in own])  # pyright: ignore[reportOptionalMemberAccess]
+            arrays, lost, unreadable = there.arrays([changes[row].image for row in own])  # pyright: ignore[reportOptionalMemberAccess]
             made = {field.name: array for field, array in zip(there.fields, arrays, strict=True)}
             for field in self.schema:
                 array = made.get(field.name)
@@ -153,6 +155,7 @@ class ChangeDecoder:
                     for position in bad:
                         lost[position][field.name] = _text(before[position].as_py())
                 parts[field.name].append(part)
+            reasons |= {own[position]: reason for position, reason in unreadable.items()}
             rescued |= {row: _object(values) for row, values in zip(own, lost, strict=True) if values}
         order = [row for own in rows.values() for row in own]
         places: list[int | None] = [None] * len(changes)
@@ -163,7 +166,7 @@ class ChangeDecoder:
             pa.concat_arrays(found).take(indices) if (found := parts[field.name]) else pa.nulls(len(changes), field.type)
             for field in self.schema
         ]
-        return columns, rescued
+        return columns, rescued, reasons
 
 
 def _own(changes: Sequence[Change | None], messages: Messages) -> dict[str, Any]:
