@@ -34,6 +34,7 @@ _EARLIEST: Final = datetime(1, 1, 1, tzinfo=UTC)
 At = tuple[int, datetime]
 """When a change was made: the LSN, and the source's clock where there is none."""
 _NOTABLE: Final = (
+    system.WRITE_ID,
     system.KAFKA_TOPIC,
     system.KAFKA_PARTITION,
     system.KAFKA_OFFSET,
@@ -44,7 +45,8 @@ _NOTABLE: Final = (
     system.MOVED_TO,
     system.OPERATION,
 )
-_PLACE: Final = (system.KAFKA_TOPIC, system.KAFKA_PARTITION, system.KAFKA_OFFSET)
+# Where a change stands. A topic made anew counts from nought again, in another write.
+_PLACE: Final = (system.WRITE_ID, system.KAFKA_TOPIC, system.KAFKA_PARTITION, system.KAFKA_OFFSET)
 _ORDER: Final = (system.SOURCE_LSN, system.SOURCE_TIMESTAMP, system.KAFKA_PARTITION, system.KAFKA_OFFSET)
 
 
@@ -90,6 +92,8 @@ def whole(lake: Lake, state: TableState, new: Node) -> Node:
             )
         truncates = [row for row in known if row[system.OPERATION] == system.TRUNCATE]
         emptied = _emptied(lake, session, state, new, truncates, places) if truncates else None
+    if waiting := sum(span.waits for span in spans):
+        log.info("%s: changes under %s keys may wait for the other half of a move", state.label, waiting)
     columns = ", ".join(map(ident, changes_columns(state)))
     plain = f"SELECT {columns} FROM new WHERE `{system.OPERATION}` <> '{system.TRUNCATE}'"
     if not lacking and emptied is None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 DEFAULT_ORDER: Final = (system.SOURCE_LSN, system.SOURCE_TIMESTAMP, system.KAFKA_PARTITION, system.KAFKA_OFFSET, system.INGESTION_TIMESTAMP)
 
+_ARRIVAL: Final = frozenset({system.KAFKA_PARTITION, system.KAFKA_OFFSET, system.INGESTION_TIMESTAMP})
+
 
 def order_columns(names: Sequence[str], order_by: Columns | None, *, place: str) -> tuple[str, ...]:
     """The columns that say which row is later, most telling first."""
@@ -31,11 +33,19 @@ def order_columns(names: Sequence[str], order_by: Columns | None, *, place: str)
 
 def nth(schema: pa.Schema, keys: Sequence[str], order: Sequence[str]) -> str:
     """SQL that numbers the rows of each key, the last one first, by a total order."""
-    last = [f"{ident(name)} DESC NULLS LAST" for name in order]
+    last = [f"{_place(name, order)} DESC NULLS LAST" for name in order]
     if system.OPERATION in schema.names:
         last.append(f"CASE WHEN {ident(system.OPERATION)} = '{system.DELETE}' THEN 1 ELSE 0 END DESC")
     last.append(f"{digest(schema)} DESC")
     return f"row_number() OVER (PARTITION BY {', '.join(dotted(name, schema) for name in keys)} ORDER BY {', '.join(last)})"
+
+
+def _place(name: str, order: Sequence[str], prefix: str = "") -> str:
+    """SQL for what a row is ordered by. Where its place in the source's log is known, it doesn't matter when or by which way it came."""
+    value = f"{prefix}{ident(name)}"
+    if name in _ARRIVAL and system.SOURCE_LSN in order:
+        return f"CASE WHEN {prefix}{ident(system.SOURCE_LSN)} IS NULL THEN {value} END"
+    return value
 
 
 def digest(fields: Iterable[pa.Field[Any]], *, prefix: str = "") -> str:
@@ -73,6 +83,6 @@ def newer(order: Sequence[str], one: str, other: str) -> str:
     """
     text = "0"
     for name in reversed(order):
-        a, b = f"{one}.{ident(name)}", f"{other}.{ident(name)}"
+        a, b = _place(name, order, f"{one}."), _place(name, order, f"{other}.")
         text = f"CASE WHEN {a} <=> {b} THEN {text} WHEN {b} IS NULL OR {a} > {b} THEN 1 ELSE -1 END"
     return text

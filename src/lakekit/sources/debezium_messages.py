@@ -235,6 +235,8 @@ class JsonMessages:
             pass
         else:
             version, value = bytes(framed.schema), bytes(framed.payload)
+            if value == b"null":
+                return self._tombstone(names)
         try:
             envelope = self._envelope.decode(value)
         except msgspec.ValidationError:
