@@ -27,7 +27,7 @@ def lakes(server: Server, kind: str, tmp_path: Path) -> Both:
 
 
 @connect_first
-@pytest.mark.parametrize("name", ["pgplain", "pgschema", "pgflat"])
+@pytest.mark.parametrize("name", ["pgplain", "pgschema", pytest.param("pgflat", marks=pytest.mark.slow)])
 def test_the_engines_make_the_same_log_and_the_same_table(
     kafka: KafkaServer, lakes: Both, request: pytest.FixtureRequest, name: str
 ) -> None:
