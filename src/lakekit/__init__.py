@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lakekit._version import __version__
 
 if TYPE_CHECKING:
-    from lakekit import errors, evolution, identity, rules, sources, spark, testing
+    from lakekit import errors, evolution, gold, identity, rules, sources, spark, testing
     from lakekit.batch import Batch
     from lakekit.bookmark import Bookmark
     from lakekit.bronze.backfill import backfill
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from lakekit.errors import LakekitError
     from lakekit.gold.lookup import lookup
     from lakekit.gold.scd2 import merge_scd2
+    from lakekit.gold.timeline import timeline
+    from lakekit.gold.verify import verify_scd2
     from lakekit.identity.attach import with_identity
     from lakekit.identity.golden import golden
     from lakekit.identity.resolve import resolve_identities
@@ -56,6 +58,7 @@ _HOMES = {
     "errors": "",
     "evolution": "",
     "from_frame": "incremental.read",
+    "gold": "",
     "golden": "identity.golden",
     "history": "incremental.read",
     "identity": "",
@@ -83,7 +86,9 @@ _HOMES = {
     "sql_functions": "tables",
     "stream": "bronze.stream",
     "testing": "",
+    "timeline": "gold.timeline",
     "union_by_name": "silver.shape",
+    "verify_scd2": "gold.verify",
     "where": "silver.shape",
     "with_identity": "identity.attach",
 }
@@ -105,6 +110,7 @@ __all__ = [
     "errors",
     "evolution",
     "from_frame",
+    "gold",
     "golden",
     "history",
     "identity",
@@ -132,7 +138,9 @@ __all__ = [
     "status",
     "stream",
     "testing",
+    "timeline",
     "union_by_name",
+    "verify_scd2",
     "where",
     "with_identity",
 ]

@@ -65,7 +65,19 @@ def lookup(
     >>> found.to_arrow().sort_by("person").column("city").to_pylist()
     ['Bonn', None]
     """
-    state = batch.lake.load(dimension, place="lookup()")
+    return looked_up(batch, batch.lake.load(dimension, place="lookup()"), on=on, at=at, take=take, missing=missing)
+
+
+def looked_up(
+    batch: Batch,
+    state: TableState,
+    *,
+    on: Columns | Mapping[str, str],
+    at: str | None,
+    take: Columns | Mapping[str, str],
+    missing: Literal["unknown", "infer", "null", "raise"],
+) -> Batch:
+    """The batch after a look-up in a state of a dimension."""
     noted = contract.scd2(state)
     if noted is None:
         raise ConfigError(f"lookup(): {state.label}", "is not a dimension with history", hint="make it with merge_scd2().")
