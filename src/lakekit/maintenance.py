@@ -12,7 +12,8 @@ from lakekit.clock import instant_of
 from lakekit.commit import Commit
 from lakekit.engines.iceberg import OWN_BRANCH
 from lakekit.errors import CommitConflictError, ConfigError, TableError
-from lakekit.incremental import cas, changes, horizon
+from lakekit.gold import scd2_memory
+from lakekit.incremental import cas, changes, contract, horizon
 from lakekit.names import TableName, text
 
 if TYPE_CHECKING:
@@ -46,11 +47,12 @@ def maintain(
         table: The table.
         older_than: An instant, or how long ago: ``timedelta(days=7)``. Time travel reaches back as far.
         lateness: How late rows come at most. Keys of hard deletes in ``<table>__deleted`` are forgotten once they are older; from then on a row
-            as old that isn't stored is rejected (``too_late``), since nobody can tell whether it was deleted. Default: nothing is forgotten.
+            as old that isn't stored is rejected (``too_late``), since nobody can tell whether it was deleted. A dimension forgets old deletes that
+            ended nothing and events that changed nothing; an event as old that says something else is rejected. Default: nothing is forgotten.
         now: The present, for tests. Default: the clock's.
 
     Returns:
-        A Commit with ``files`` and ``bytes`` written, ``snapshots_expired``, ``files_removed``, and ``deleted``: the deletes forgotten.
+        A Commit with ``files`` and ``bytes`` written, ``snapshots_expired``, ``files_removed``, and ``deleted``: the deletes and events forgotten.
 
     Raises:
         TableNotFoundError: There is no such table.
@@ -70,7 +72,8 @@ def maintain(
     instant = instant_of(now, place="maintain(now=)")
     since = _since(lake, older_than, instant)
     state = lake.load(table, place="maintain(table=)")
-    forgotten = 0 if lateness is None else horizon.forget(lake, state, instant - lateness)
+    forget = horizon.forget if contract.scd2(state) is None else scd2_memory.forget
+    forgotten = 0 if lateness is None else forget(lake, state, instant - lateness)
     if lateness is not None:
         state = lake.engine.load(state.name)
     landed = lake.engine.compact(state, cas.unmoved)

@@ -231,6 +231,34 @@ def test_events_that_came_late_and_those_that_say_nothing_new_are_counted(lake: 
     assert put(lake, "c", event(1, 8, "c"), event(2, 3, None, "delete")).unchanged == 0
 
 
+# Lateness.
+
+
+def test_a_dimension_forgets_what_only_late_events_need_and_rejects_those_that_say_something_else(lake: Any) -> None:
+    put(
+        lake, "a", *(event(1, day, "a", visits=1) for day in range(6)), event(2, 3, None, "delete", visits=None), event(1, 9, "b", visits=1)
+    )
+    put(lake, "b", event(3, 8, None, "delete", visits=None))
+    before, versions = history(lake), {row["_write_id"] for row in lk.read(lake, DIM).to_arrow().to_pylist()}
+    commit = lk.maintain(lake, DIM, older_than=timedelta(days=1), lateness=timedelta(days=3), now=at(10))
+    assert commit.deleted == 4 + 1, "four events between the first and the last one before day 7, and the delete of nobody on day 3"
+    assert (history(lake), {row["_write_id"] for row in lk.read(lake, DIM).to_arrow().to_pylist()}) == (before, versions)
+    late = put(lake, "c", event(1, 3, "x", visits=1), event(1, 4, "a", visits=1), event(2, 2, "c", visits=1), event(1, 7, "late", visits=1))
+    assert (late.read, late.rejected, late.unchanged, late.late) == (4, 2, 1, 1)
+    assert history(lake) == [(1, "a", 0, 7), (1, "late", 7, 9), (1, "b", 9, None)]
+    put(lake, "d", event(3, 7, "d", visits=1))  # the delete on day 8 is remembered
+    assert history(lake)[-1] == (3, "d", 7, 8)
+    assert [row["_reason"] for row in lk.read(lake, f"{DIM}__rejects").to_arrow().to_pylist()] == ["too_late", "too_late"]
+    assert lk.maintain(lake, DIM, older_than=timedelta(days=1), lateness=timedelta(days=3), now=at(10)).deleted == 0
+    lk.verify_scd2(lake, DIM).require()
+
+
+def test_lateness_needs_versions_that_begin_at_times(lake: Any) -> None:
+    lk.merge_scd2(frame(lake, "a", {"id": 1, "seq": 1}), into=DIM, key="id", effective_at="seq")
+    with pytest.raises(ConfigError, match="valid_from"):
+        lk.maintain(lake, DIM, older_than=timedelta(days=1), lateness=timedelta(days=1))
+
+
 # Full feeds.
 
 

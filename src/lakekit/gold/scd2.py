@@ -145,18 +145,18 @@ def merge_scd2(
         valid_to=valid_columns[1],
         open_until=open_until,
         first_version_from=first_version_from,
+        rebuild=rebuild,
     )
     spec = for_snapshots(given) if observed else given
     spec = attrs.evolve(spec, adopted={name: last for name, last in dimension.adopted(state).items() if name in spec.tracked})
     if state is not None:
         dimension.require_same(state, spec)
         lake.engine.require_writable(state)
-    spec = attrs.evolve(spec, rebuild=rebuild)
     absent = [name for name in spec.attributes if name not in batch.columns and name not in spec.system]
     began = time.perf_counter()
     with lake.engine.session() as session:
         required = keys if observed and effective_at is None else (*keys, given.effective_at)
-        staged = feeds.stage(session, batch, into_, given, condition, required=required)
+        staged = feeds.stage(session, batch, into_, given, condition, required=required, state=None if observed else state)
         figures = staged.figures
         rejects.refuse_too_many(figures.rejected, figures.read, max_reject_fraction, into=into_)
         if not dry_run:

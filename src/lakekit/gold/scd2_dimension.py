@@ -152,7 +152,7 @@ def _last_instant(session: Session, state: TableState, spec: Scd2Spec) -> str | 
 
 def ensure(lake: Lake, into: Identifier, spec: Scd2Spec, *, on_change: Policy) -> tuple[TableState, tuple[str, ...]]:
     """The table, made or fitted to the spec, and the columns that were added to it."""
-    noted, schema = _noted(spec), table_schema(spec)
+    noted, schema = {**_noted(spec), "order_by": list(spec.order_by)}, table_schema(spec)
     return target.ensure(lake, into, schema, layer="scd2", key=merge_on(spec), scd2=noted, on_change=on_change, place="merge_scd2")
 
 

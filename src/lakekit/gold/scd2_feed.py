@@ -20,10 +20,10 @@ from lakekit.engines.plan import Frame, Node, Query, TableState
 from lakekit.engines.protocol import count
 from lakekit.engines.types import ident
 from lakekit.errors import ConfigError, ContractError, GuardError
-from lakekit.gold.scd2_dimension import stored_versions
+from lakekit.gold.scd2_dimension import stored_versions, touched_versions
 from lakekit.gold.scd2_snapshot import snapshot_events_sql
 from lakekit.gold.scd2_spec import IS_CURRENT, IS_DELETE, IS_DELETED, Scd2Spec
-from lakekit.incremental import rejects
+from lakekit.incremental import horizon, rejects
 from lakekit.incremental.order import nth, order_columns
 from lakekit.names import Identifier, text
 
@@ -70,8 +70,10 @@ class Feed:
     figures: Commit
 
 
-def stage(session: Session, batch: Batch, into: Identifier, spec: Scd2Spec, condition: str, *, required: Sequence[str]) -> Feed:
-    """The batch's rows in the spec's columns, with ``_is_delete``; those without a key or an instant are rejected."""
+def stage(
+    session: Session, batch: Batch, into: Identifier, spec: Scd2Spec, condition: str, *, required: Sequence[str], state: TableState | None
+) -> Feed:
+    """The batch's rows in the spec's columns, with ``_is_delete``; those without a key or an instant are rejected, and those too late for ``state``."""
     for item in batch.rejects:
         session.stage(item.shared)
     rows = session.stage(batch.node)
@@ -94,7 +96,44 @@ def stage(session: Session, batch: Batch, into: Identifier, spec: Scd2Spec, cond
     sizes = [rejects.total(session, [item]) for item in bad]
     read = count(session, events)
     figures = Commit(table=text(into), read=read + sum(sizes), rejected=sum(sizes), columns_not_carried=batch.not_carried)
-    return Feed(events, tuple(item for item, size in zip(bad, sizes, strict=True) if size), figures)
+    staged = Feed(events, tuple(item for item, size in zip(bad, sizes, strict=True) if size), figures)
+    return staged if state is None else _in_time(session, state, staged, spec, batch)
+
+
+def _in_time(session: Session, state: TableState, staged: Feed, spec: Scd2Spec, batch: Batch) -> Feed:
+    """The feed without events before what the dimension has forgotten: those that say what it says are unchanged, others are rejected."""
+    forgotten = horizon.of(state)
+    if forgotten is None or spec.rebuild:
+        return staged
+    at, begins, ends = f"e.{ident(spec.effective_at)}", f"v.{ident(spec.valid_from)}", f"v.{ident(spec.valid_to)}"
+    late = f"{at} < {horizon.instant_sql(state.schema.field(spec.valid_from).type, forgotten)}"
+    same_key = " AND ".join(f"e.{ident(name)} = v.{ident(name)}" for name in spec.key)
+    given = [name for name in spec.tracked if name in batch.columns]
+    same = " AND ".join(
+        f"(e.{ident(name)} IS NOT DISTINCT FROM v.{ident(name)}" + (f" OR e.{ident(name)} IS NULL)" if name in spec.ignore_null else ")")
+        for name in given
+    )
+    there = f"{begins} IS NOT NULL" + (f" AND NOT coalesce(v.{ident(IS_DELETED)}, false)" if spec.deletes == "new_record" else "")
+    says = f"CASE WHEN e.{ident(IS_DELETE)} THEN NOT ({there}) ELSE {there} AND {same or 'true'} END"
+    known = touched_versions(session, state, staged.rows, spec)
+    sorted_out = session.stage(
+        Query(
+            f"SELECT e.*, CASE WHEN NOT ({late}) THEN 'good' WHEN {says} THEN 'same' ELSE 'late' END AS _class FROM events e"
+            f" LEFT JOIN versions v ON {same_key} AND {at} >= {begins} AND ({ends} IS NULL OR {at} < {ends})",
+            {"events": staged.rows, "versions": known},
+        )
+    )
+
+    def of(kind: str, more: str = "") -> Query:
+        return Query(f"SELECT * EXCEPT (_class){more} FROM sorted_out WHERE _class = '{kind}'", {"sorted_out": sorted_out})
+
+    bad = of("late", f", '{horizon.RULE}' AS _rule, '{horizon.REASON}' AS _reason")
+    lost = rejects.gather(session, state.name, rejects.Rejects(bad, bad, batch.origin, batch.since))
+    size = rejects.total(session, [lost])
+    figures = attrs.evolve(
+        staged.figures, rejected=staged.figures.rejected + size, unchanged=staged.figures.unchanged + count(session, of("same"))
+    )
+    return Feed(session.stage(of("good")), (*staged.bad, *([lost] if size else [])), figures)
 
 
 @attrs.frozen(eq=False)

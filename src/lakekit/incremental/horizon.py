@@ -26,6 +26,11 @@ HORIZON: Final = "lakekit.horizon"
 RULE, REASON = "lateness", "too_late"
 
 
+def of(state: TableState) -> datetime | None:
+    """The instant before which a table has forgotten what it needs to place a row. None: it remembers everything."""
+    return datetime.fromisoformat(json.loads(state.properties[HORIZON])["at"]) if HORIZON in state.properties else None
+
+
 def too_late(state: TableState, given: pa.Schema, *, row: str) -> str | None:
     """SQL that says whether a row is older than what the table remembers. None: it remembers everything, or the row's age isn't known."""
     if HORIZON not in state.properties:
@@ -33,7 +38,7 @@ def too_late(state: TableState, given: pa.Schema, *, row: str) -> str | None:
     noted = json.loads(state.properties[HORIZON])
     if noted["column"] not in given.names:
         return None
-    return f"{row}.{ident(noted['column'])} < {_instant(given.field(noted['column']).type, datetime.fromisoformat(noted['at']))}"
+    return f"{row}.{ident(noted['column'])} < {instant_sql(given.field(noted['column']).type, datetime.fromisoformat(noted['at']))}"
 
 
 def forget(lake: Lake, state: TableState, before: datetime) -> int:
@@ -47,17 +52,17 @@ def forget(lake: Lake, state: TableState, before: datetime) -> int:
         return 0
     key = contract.key(buried)
     order = next((field for field in buried.schema if field.name not in {*key, system.WRITE_ID}), None)
-    if order is None or not _is_time(order.type):
+    if order is None or not is_time(order.type):
         raise ConfigError(
             f"maintain(lateness=): {state.label}",
             "expected a table whose rows are ordered by time",
             got="none" if order is None else f"{order.name}: {order.type}",
             hint="name a timestamp first in merge(order_by=).",
         )
-    _note(lake, state, order.name, before)
+    note(lake, state, order.name, before)
 
     def plan(state: TableState, write_id: int) -> cas.Planned:  # noqa: ARG001 -- rows that go bear no stamp
-        old = f"SELECT *, 'delete' AS _change FROM noted WHERE {ident(order.name)} < {_instant(order.type, before)}"
+        old = f"SELECT *, 'delete' AS _change FROM noted WHERE {ident(order.name)} < {instant_sql(order.type, before)}"
         rows = session.stage(Query(old, {"noted": Scan(state, state.head)}))
         size = count(session, rows)
         figures = Commit(table=state.label, read=size, deleted=size)
@@ -67,7 +72,7 @@ def forget(lake: Lake, state: TableState, before: datetime) -> int:
         return cas.write(lake.engine, buried.name, buried, Bookmark(), plan).deleted
 
 
-def _note(lake: Lake, state: TableState, column: str, before: datetime) -> None:
+def note(lake: Lake, state: TableState, column: str, before: datetime) -> None:
     """Note the horizon before anything is forgotten; it never goes back."""
     known = state.properties.get(HORIZON)
     if known is not None and datetime.fromisoformat(json.loads(known)["at"]) >= before:
@@ -76,13 +81,14 @@ def _note(lake: Lake, state: TableState, column: str, before: datetime) -> None:
     lake.engine.set_properties(state, {HORIZON: words}, expect={HORIZON: known})
 
 
-def _is_time(kind: pa.DataType) -> bool:
+def is_time(kind: pa.DataType) -> bool:
+    """Whether values of a type are times."""
     import pyarrow as pa
 
     return pa.types.is_timestamp(kind) or pa.types.is_date(kind)
 
 
-def _instant(kind: Any, instant: datetime) -> str:
+def instant_sql(kind: Any, instant: datetime) -> str:
     """An instant as a value of a column's type."""
     import pyarrow as pa
 

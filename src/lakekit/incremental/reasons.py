@@ -52,7 +52,7 @@ WORDS: Final = {
     "schema_mismatch": "the message was written by a schema that the columns can't be read from",
     "scheme_not_allowed": "has a scheme that is not allowed",
     "too_deep": "is nested too deeply",
-    "too_late": "is older than what merge() can still place: nobody can tell whether it was deleted",
+    "too_late": "is older than what the table remembers: its place can't be told any more",
     "too_long": "is too long",
     "too_long_ago": "is too long ago",
     "too_many_digits": "has too many digits",
