@@ -8,6 +8,7 @@ import pytest
 
 import lakekit as lk
 from lakekit import identity
+from lakekit.identity.model import code
 from tests.contract.identities import INTO, resolve
 
 RULES = identity.Rules(
@@ -87,6 +88,55 @@ def test_a_probabilistic_link_tells_what_each_field_says(lake: Any) -> None:
     assert bits["name"] > 3
     assert bits["city"] is not None
     assert bits["city"] < 0 < found.steps[0].rules[0][1]
+
+
+def test_what_is_explained_adds_up_to_the_score_with_term_frequencies_and_every_kind_of_comparison(lake: Any) -> None:
+    other = "operator:ne"  # one that Spark's workers can import, too
+    levels = {
+        "name": "name",
+        "email": "email",
+        "phone": "phone",
+        "born": "date",
+        "street": "address",
+        "income": "numeric",
+        "tags": "overlap",
+    }
+    fields = [identity.compare(column, scorer=scorer, term_frequency=column == "name") for column, scorer in levels.items()]
+    fields.append(identity.compare("code", scorer=other, levels=(0.5,)))
+    bits = [[float(10 - 3 * number) for number in range(len(item.levels) + 2)] for item in fields]
+    often = identity.Frequencies([(code("bob"), -2.0)], rest=1.0)
+    model = identity.Model(-20, bits, [often, *[None] * (len(fields) - 1)])
+    rules = identity.Rules(match=[identity.probabilistic(compare=fields, block=["block"], model=model)])
+    one = {
+        "name": "bob",
+        "email": "bob@a.example",
+        "phone": "0171 1234567",
+        "born": "1990-03-12",
+        "street": "1 Main Street",
+        "income": 1000,
+    }
+    people = [
+        {**one, "user_id": 1, "tags": ["a", "b"], "code": "x", "block": "1"},
+        {**one, "user_id": 2, "tags": ["b"], "code": "y", "block": "1", "name": "robert", "email": "bob@b.example", "income": 990},
+        {
+            **one,
+            "user_id": 3,
+            "tags": ["b"],
+            "code": "yy",
+            "block": "1",
+            "phone": "+491711234567",
+            "born": "1990-12-03",
+            "street": "main st 1",
+        },
+    ]
+    resolve(lake, "a", shop=people, rules=rules)
+    for a, b in ((1, 2), (1, 3), (2, 3)):
+        (step,) = identity.explain(lake, INTO, a=("shop", a), b=("shop", b)).steps
+        assert step.rules[0][1] == pytest.approx(model.prior + sum(field.bits or 0 for field in step.fields))
+    assert {field.column: field.bits for field in step.fields}["code"] == 7.0
+    (step,) = identity.explain(lake, INTO, a=("shop", 1), b=("shop", 3)).steps
+    said = {field.column: field.bits for field in step.fields}
+    assert said == {"name": 8, "email": 10, "phone": 7, "born": 7, "street": 7, "income": 10, "tags": 7, "code": 7, "block": None}
 
 
 @pytest.mark.parametrize("record", [("shop", 9), ("shopp", 1), ("shop", "1 OR 1=1"), ("shop", "'")])

@@ -5,26 +5,31 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from lakekit.identity.kinds import Comparison, Decision, Exact, Fuzzy, Model, Probabilistic, Veto
+from lakekit.identity.kinds import Comparison, Decision, Exact, Fuzzy, Probabilistic, Scorer, Veto
+from lakekit.identity.model import Frequencies, Model
 from lakekit.identity.rules import Rules, compare, confirm, exact, fuzzy, probabilistic, separate, veto
 
 if TYPE_CHECKING:
     from lakekit.identity.explanation import Explanation, explain
     from lakekit.identity.training import train
+    from lakekit.identity.weights import Weights, weights
 
 # What computes loads on first use, so that rules cost nothing to write down.
-_HOMES = {"Explanation": "explanation", "explain": "explanation", "train": "training"}
+_HOMES = {"Explanation": "explanation", "explain": "explanation", "train": "training", "weights": "weights", "Weights": "weights"}
 
 __all__ = [
     "Comparison",
     "Decision",
     "Exact",
     "Explanation",
+    "Frequencies",
     "Fuzzy",
     "Model",
     "Probabilistic",
     "Rules",
+    "Scorer",
     "Veto",
+    "Weights",
     "compare",
     "confirm",
     "exact",
@@ -34,6 +39,7 @@ __all__ = [
     "separate",
     "train",
     "veto",
+    "weights",
 ]
 
 

@@ -258,7 +258,7 @@ def _step(people: Mapping[int, Mapping[str, Any]], links: Links, rules: Rules, l
             continue
         likeness = 1.0 if one == other else similarity(one, other, scorers[column]) if column in scorers else None
         agreement = "equal" if one == other else "different" if not likeness else "alike"
-        fields.append(Field(column, agreement, likeness, _bits(rules, column, likeness), values))
+        fields.append(Field(column, agreement, likeness, _bits(rules, column, one, other), values))
     said = links.get((min(left, right), max(left, right)), ())
     matched = tuple((rule, score) for rule, score in said if rule != SEPARATE)
     vetoes = [rule.name for rule in rules.never if _objects(rule, a, b)] if CONFIRM not in dict(said) else []
@@ -266,16 +266,19 @@ def _step(people: Mapping[int, Mapping[str, Any]], links: Links, rules: Rules, l
     return Step((a["source"], a["record_key"]), (b["source"], b["record_key"]), matched, tuple(vetoes), tuple(fields))
 
 
-def _bits(rules: Rules, column: str, likeness: float | None) -> float | None:
-    """What a column's comparison says to the probabilistic rule."""
+def _bits(rules: Rules, column: str, one: str, other: str) -> float | None:
+    """What the comparisons of a column say to the probabilistic rule."""
     rule = rules.probabilistic
-    if rule is None or rule.model is None:
+    if rule is None or rule.model is None or all(item.column != column for item in rule.compare):
         return None
-    for item, bits in zip(rule.compare, rule.model.bits, strict=True):
+    found = 0.0
+    for number, item in enumerate(rule.compare):
         if item.column == column:
-            levels = [number for number, least in enumerate(item.levels, start=1) if likeness is not None and likeness >= least]
-            return bits[0] if likeness == 1 else bits[min(levels)] if levels else bits[-1]
-    return None
+            likeness = similarity(one, other, item.scorer) if item.levels and one != other else None
+            found += rule.model.bits[number][item.outcome(likeness, equal=one == other)]
+            frequencies = rule.model.of(number)
+            found += frequencies.adds(one) if frequencies and one == other else 0.0
+    return found
 
 
 def _objects(rule: Veto, a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:

@@ -90,6 +90,23 @@ def gather(run: Run, sources: Sequence[Source]) -> Incoming:
     return Incoming(staged, tuple(bad), figures)
 
 
+def said_sql(value: str, kind: str, *, place: str) -> str:
+    """SQL: what a record says in a column, as text; NULL where it is empty.
+
+    Args:
+        value: The column, quoted.
+        kind: Its type. An array of text is its distinct items in order, with bars between.
+        place: Whose it is, for the error.
+
+    Raises:
+        ConfigError: A type that has no such text.
+    """
+    if kind.upper() == "ARRAY<STRING>":
+        return f"nullif(array_join(array_sort(array_distinct({value})), ' | '), '')"
+    family(kind, place=place)
+    return f"nullif(lk_plain({value}, '{kind}'), '')"
+
+
 def _records_sql(source: Source, columns: Sequence[str], missing: str) -> str:
     """SQL: a batch's rows as records, the last row of each."""
     schema, names = source.batch.schema, source.batch.columns
@@ -101,9 +118,9 @@ def _records_sql(source: Source, columns: Sequence[str], missing: str) -> str:
             items.append(f"CAST(NULL AS STRING) AS {ident(name)}")
             continue
         kind = sql_type(schema.field(name).type)
-        family(kind, place=f"{PLACE}(rules=): column {name!r} of source {source.name!r}")
+        said = said_sql(f"batch.{ident(name)}", kind, place=f"{PLACE}(rules=): column {name!r} of source {source.name!r}")
         # A deleted record says nothing any more, and keeps nothing.
-        items.append(f"CASE WHEN NOT {gone} THEN nullif(lk_plain(batch.{ident(name)}, '{kind}'), '') END AS {ident(name)}")
+        items.append(f"CASE WHEN NOT {gone} THEN {said} END AS {ident(name)}")
     order = order_columns(names, None, place=PLACE)
     compared = pa.schema([field for field in schema if field.name in columns or field.name in source.key or system.is_system(field.name)])
     keys = ", ".join(ident(name) for name in source.key)

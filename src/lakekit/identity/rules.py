@@ -13,6 +13,7 @@ from lakekit.errors import ConfigError
 from lakekit.identity.kinds import (
     CONFIRM,
     MAX_SHARED,
+    SCORERS,
     SEPARATE,
     Block,
     Comparison,
@@ -20,13 +21,13 @@ from lakekit.identity.kinds import (
     Exact,
     Fuzzy,
     Match,
-    Model,
     Probabilistic,
     Record,
     Scorer,
     Veto,
     at_least_two,
 )
+from lakekit.identity.model import Model
 from lakekit.names import Columns
 from lakekit.names import columns as as_columns
 
@@ -133,7 +134,7 @@ class Rules:
         """
         kinds = {Exact: "exact", Fuzzy: "fuzzy", Probabilistic: "probabilistic"}
         return {
-            "match": [{"rule": kinds[type(rule)], **attrs.asdict(rule)} for rule in self.match],
+            "match": [{"rule": kinds[type(rule)], **attrs.asdict(rule, filter=_said)} for rule in self.match],
             "veto": [attrs.asdict(rule) for rule in self.never],
             "max_members": self.max_members,
             **({} if self.max_block == MAX_SHARED else {"max_block": self.max_block}),
@@ -157,13 +158,20 @@ class Rules:
         )
 
 
+def _said(field: attrs.Attribute[Any], value: object) -> bool:
+    """Whether a value stands in the plain form: fields that came later stand there where they say something."""
+    return field.name not in ("term_frequency", "frequencies") or bool(value)
+
+
 def _match(data: Mapping[str, Any]) -> Match:
     if data["rule"] == "exact":
         return Exact(_block(data["block"]))
     if data["rule"] == "fuzzy":
         return Fuzzy(data["column"], data["at_least"], _block(data["block"]), data["scorer"])
-    compare = tuple(Comparison(item["column"], tuple(item["levels"]), item["scorer"]) for item in data["compare"])
-    model = None if data["model"] is None else Model(data["model"]["prior"], data["model"]["bits"])
+    compare = tuple(
+        Comparison(item["column"], item["levels"], item["scorer"], item.get("term_frequency", False)) for item in data["compare"]
+    )
+    model = None if data["model"] is None else Model.from_dict(data["model"])
     return Probabilistic(compare, tuple(map(_block, data["blocks"])), data["at_least"], model)
 
 
@@ -224,36 +232,47 @@ def veto(column: str, *, below: float = 1.0, unless: Columns = (), scorer: Score
     return Veto(column, below, () if not unless else as_columns(unless, place="identity.veto(unless=)"), scorer)
 
 
-def compare(column: str, *, levels: Sequence[float] = (0.92, 0.8), scorer: Scorer = "jaro_winkler") -> Comparison:
+def compare(
+    column: str, *, levels: Sequence[float] | None = None, scorer: Scorer = "jaro_winkler", term_frequency: bool = False
+) -> Comparison:
     """How two values of a column are compared in a `probabilistic` rule.
 
     Args:
         column: The column.
-        levels: Degrees of likeness between equal and different, from the most to the least alike. Empty: equal or not.
-        scorer: How likeness is measured.
+        levels: Degrees of likeness between equal and different, from the most to the least alike. Empty: equal or not. None: those of the
+            scorer.
+        scorer: How likeness is measured; see `Scorer`.
+        term_frequency: Whether an equal value says more where it is rare and less where it is frequent. How frequent values are is learned
+            by `train` and frozen in the model.
 
     Raises:
         ConfigError: An unknown scorer, or levels out of order.
 
-    >>> compare("birth_date", levels=(0.9, 0.8), scorer="osa").levels
-    (0.9, 0.8)
+    >>> compare("birth_date", scorer="date").levels
+    (0.9, 0.8, 0.5)
     """
-    return Comparison(column, tuple(levels), scorer)
+    return Comparison(column, tuple(SCORERS.get(scorer, (0.92, 0.8)) if levels is None else levels), scorer, term_frequency)
 
 
 def probabilistic(
-    *, compare: Sequence[Comparison], block: Sequence[Columns], at_least: float = 0.9, max_shared: int | None = None
+    *,
+    compare: Sequence[Comparison],
+    block: Sequence[Columns],
+    at_least: float = 0.9,
+    max_shared: int | None = None,
+    model: Model | None = None,
 ) -> Probabilistic:
-    """A rule: records match when all comparisons together make it likely enough that they are one person. Needs `train`.
+    """A rule: records match when all comparisons together make it likely enough that they are one person.
 
     Args:
         compare: What is compared. What one field says is taken to be independent of what another one says.
         block: Records that share one of these are compared at all: several blocks, so that no single typing error hides a pair.
         at_least: The probability from which they match.
         max_shared: A value of a block that more records share brings nobody together. None: ``Rules(max_block=)``.
+        model: What each outcome says. None: `train` learns it.
 
     Raises:
-        ConfigError: No comparison or no block, or a number out of its range.
+        ConfigError: No comparison or no block, a number out of its range, or a model of other comparisons.
 
     Source:
         Fellegi, Sunter: A Theory for Record Linkage, JASA 64 (1969).
@@ -261,9 +280,10 @@ def probabilistic(
     >>> rule = probabilistic(compare=[compare("name"), compare("birth_date")], block=["birth_date", ("name", "city")])
     >>> len(rule.blocks)
     2
+    >>> by_hand = probabilistic(compare=[compare("name", levels=())], block=["name"], model=Model(prior=-12, bits=[(16, -6)]))
     """
     blocks = tuple(Block(as_columns(columns, place="identity.probabilistic(block=)"), max_shared) for columns in block)
-    return Probabilistic(tuple(compare), blocks, at_least)
+    return Probabilistic(tuple(compare), blocks, at_least, model)
 
 
 def confirm(a: tuple[str, object], b: tuple[str, object]) -> Decision:

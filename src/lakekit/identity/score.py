@@ -73,6 +73,11 @@ def score(run: Run, pairs: Node, records: Node) -> Scored:
             f"CASE WHEN w.l_{code} = w.r_{code} THEN CAST(1 AS DOUBLE) WHEN w.l_{code} IS NOT NULL AND w.r_{code} IS NOT NULL THEN {alike}.score END"
         )
     vetoes = [_vetoed(rule, codes, likeness) for rule in rules.never]
+    if rules.probabilistic:
+        for number, known in _frequencies(run, rules.probabilistic).items():
+            code = codes[rules.probabilistic.compare[number].column]
+            inputs[f"often_{number}"] = known
+            joins.append(f"LEFT JOIN often_{number} o{number} ON o{number}.code = w.l_{code} AND w.l_{code} = w.r_{code}")
     items = ["w.left_id", "w.right_id", f"coalesce({' OR '.join(vetoes) or 'false'}, false) AS vetoed"]
     items.append(f"{_bits(rules.probabilistic, codes, likeness) if rules.probabilistic else 'CAST(0 AS DOUBLE)'} AS bits")
     items += [f"{likeness[rule.column, rule.scorer]} AS fuzzy_{number}" for number, rule in enumerate(rules.fuzzy)]
@@ -111,6 +116,26 @@ def _alike(run: Run, wide: Frame, coded: Frame, code: str, scorer: Scorer) -> No
     )
 
 
+def _frequencies(run: Run, rule: Probabilistic) -> dict[int, Frame]:
+    """The frequent values of a comparison, by its place: ``code`` and the ``bits`` that it adds when both have it."""
+    import pyarrow as pa
+
+    assert rule.model is not None  # noqa: S101 -- required at the start of the run
+    known = ((number, rule.model.of(number)) for number in range(len(rule.compare)))
+    return {
+        number: run.lake.engine.frame(
+            pa.table(
+                {
+                    "code": pa.array([code for code, _ in frequencies.bits], pa.int64()),
+                    "bits": pa.array([bits for _, bits in frequencies.bits], pa.float64()),
+                }
+            )
+        )
+        for number, frequencies in known
+        if frequencies is not None
+    }
+
+
 def _vetoed(rule: Veto, codes: dict[str, str], likeness: dict[Measure, str]) -> str:
     """SQL: the rule keeps the pair apart."""
     code = codes[rule.column]
@@ -125,8 +150,11 @@ def _bits(rule: Probabilistic, codes: dict[str, str], likeness: dict[Measure, st
     """SQL: the log2 odds that the pair is one person."""
     assert rule.model is not None  # noqa: S101 -- required at the start of the run
     terms = [f"CAST({rule.model.prior!r} AS DOUBLE)"]
-    for item, bits in zip(rule.compare, rule.model.bits, strict=True):
+    for number, (item, bits) in enumerate(zip(rule.compare, rule.model.bits, strict=True)):
         code = codes[item.column]
+        if (frequencies := rule.model.of(number)) is not None:
+            rest = f"CAST({frequencies.rest!r} AS DOUBLE)"
+            terms.append(f"CASE WHEN w.l_{code} = w.r_{code} THEN coalesce(o{number}.bits, {rest}) ELSE CAST(0 AS DOUBLE) END")
         levels = level_sql(item, f"w.l_{code}", f"w.r_{code}", likeness.get((item.column, item.scorer), "0"))
         terms.append(
             f"CASE {levels} "

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from lakekit.engines.plan import Function
+from lakekit.errors import ConfigError
 from lakekit.identity.kinds import Scorer
+from lakekit.identity.likeness import KINDS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +22,7 @@ if TYPE_CHECKING:
 
 def similarity_name(scorer: Scorer) -> str:
     """The SQL function's name."""
-    return f"lk_similarity_{scorer}"
+    return f"lk_similarity_{re.sub('[^a-z0-9_]', '_', scorer.lower())}"
 
 
 def similarity_function(scorer: Scorer) -> Function:
@@ -31,12 +36,22 @@ def similarity_function(scorer: Scorer) -> Function:
 
 
 def similarities(left: Sequence[str], right: Sequence[str], scorer: Scorer) -> Array:
-    """How alike texts are, pair by pair."""
+    """How alike texts are, pair by pair.
+
+    Raises:
+        ConfigError: A function of the user's own can't be imported, raises, or gives something else than a number from 0 to 1.
+    """
     import numpy as np
     from rapidfuzz import process
 
-    measure, greatest = _measure(scorer)
-    return process.cpdist(left, right, scorer=measure, dtype=np.float64) / greatest
+    measures = _rapidfuzz()
+    if scorer in measures:
+        measure, greatest = measures[scorer]
+        return process.cpdist(left, right, scorer=measure, dtype=np.float64) / greatest
+    measure = _custom(scorer) if ":" in scorer else KINDS[scorer]
+    return np.fromiter(
+        (1.0 if one == other else measure(one, other) for one, other in zip(left, right, strict=True)), np.float64, len(left)
+    )
 
 
 def similarity(left: str, right: str, scorer: Scorer) -> float:
@@ -45,15 +60,15 @@ def similarity(left: str, right: str, scorer: Scorer) -> float:
     >>> round(similarity("martha", "marhta", "jaro_winkler"), 3), similarity("smith john", "john smith", "token_sort")
     (0.961, 1.0)
     """
-    measure, greatest = _measure(scorer)
-    return float(measure(left, right)) / greatest
+    return float(similarities([left], [right], scorer)[0])
 
 
-def _measure(scorer: Scorer) -> tuple[Callable[..., float], float]:
-    """A scorer of rapidfuzz, and what it gives for equal texts."""
+@functools.cache
+def _rapidfuzz() -> dict[Scorer, tuple[Callable[..., float], float]]:
+    """The scorers of rapidfuzz, and what each gives for equal texts."""
     from rapidfuzz import distance, fuzz
 
-    measures: dict[Scorer, tuple[Callable[..., float], float]] = {
+    return {
         "jaro_winkler": (distance.JaroWinkler.normalized_similarity, 1.0),
         "jaro": (distance.Jaro.normalized_similarity, 1.0),
         "levenshtein": (distance.Levenshtein.normalized_similarity, 1.0),
@@ -62,4 +77,28 @@ def _measure(scorer: Scorer) -> tuple[Callable[..., float], float]:
         "token_sort": (fuzz.token_sort_ratio, 100.0),
         "token_set": (fuzz.token_set_ratio, 100.0),
     }
-    return measures[scorer]
+
+
+@functools.cache
+def _custom(scorer: str) -> Callable[[str, str], float]:
+    """The user's own function behind 'package.module:function', with its results checked."""
+    place = f"identity: scorer {scorer!r}"
+    module, _, name = scorer.partition(":")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        hint = "it has to be importable wherever it runs: on Spark, on the workers too."
+        raise ConfigError(place, "expected a function that can be imported", got=type(error).__name__, hint=hint) from None
+
+    def measure(left: str, right: str) -> float:
+        try:
+            found = float(function(left, right))
+        except Exception as error:  # noqa: BLE001 -- whatever it is, its text may hold a value
+            problem = type(error).__name__
+        else:
+            if 0 <= found <= 1:
+                return found
+            problem = "a number outside of that"
+        raise ConfigError(place, "expected a number from 0 to 1", got=problem)
+
+    return measure

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from lakekit.batch import Batch
-from lakekit.engines.functions import family
 from lakekit.engines.plan import Query
 from lakekit.engines.types import ident, sql_type
 from lakekit.errors import ConfigError, ContractError
-from lakekit.identity.cluster import all_pairs
-from lakekit.identity.kinds import Block, Comparison, Model, Probabilistic
+from lakekit.identity import cluster
+from lakekit.identity.kinds import Block, Comparison, Probabilistic
+from lakekit.identity.model import Frequencies, Model, code
+from lakekit.identity.records import said_sql
 from lakekit.identity.rules import Rules
 from lakekit.identity.similarity import similarities
 from lakekit.incremental.target import require_columns
@@ -26,14 +27,16 @@ if TYPE_CHECKING:
 _PAIRS_LEARNED_FROM = 200_000
 _ROUNDS = 200
 _SMOOTH = 0.5
+_FREQUENT_VALUES = 2_000  # they stand in the model, and in a property of the table
+_MOST_OF_A_RARE_VALUE = 6.0
 _LEAST_BITS = -10.0  # what was never seen in a sample may happen all the same
 
 
 def train(records: Batch, *, rules: Rules, sample: int = 200_000, seed: int = 0) -> Rules:
     """The rules with a trained `probabilistic` rule: frozen, to be kept beside the pipeline (`Rules.to_dict`) and used from now on.
 
-    How often two strangers agree is counted on random pairs. How often two records of one person agree is estimated by expectation
-    maximization on the pairs of each block, for the columns that the block does not fix. No labels are needed.
+    How often two records agree is counted on random pairs. How often two of one person do, and how many pairs that are, is estimated by
+    expectation maximization on the pairs that the blocks bring together, against what chance alone would have brought. No labels are needed.
 
     Args:
         records: Records of all sources: a plain `read`, or several united.
@@ -91,8 +94,7 @@ def _read(records: Batch, rule: Probabilistic, sample: int, seed: int) -> dict[s
     texts: list[str] = []
     for name in columns:
         kind = sql_type(records.schema.field(name).type)
-        family(kind, place=f"identity.train(): column {name!r}")
-        texts.append(f"nullif(lk_plain({ident(name)}, '{kind}'), '') AS {ident(name)}")
+        texts.append(f"{said_sql(ident(name), kind, place=f'identity.train(): column {name!r}')} AS {ident(name)}")
     drawn = "lk_hash63(" + " || ".join(f"lk_text({ident(name)}, 'STRING')" for name in columns) + f" || '{int(seed)}')"
     with records.lake.engine.session() as session:
         rows = Query(f"SELECT {', '.join(texts)} FROM batch", {"batch": records.node})
@@ -120,30 +122,35 @@ def _learn(rule: Probabilistic, values: dict[str, Encoded], seed: int) -> Model:
     if size < 2:
         raise ContractError("identity.train()", "expected at least two records", got=str(size))
     strangers = [_chance(item, values[item.column], rng, size) for item in rule.compare]
-    learned: list[list[Array]] = [[] for _ in rule.compare]
-    pairs = [_block_pairs(block, values) for block in rule.blocks]
-    for block, (left, right) in zip(rule.blocks, pairs, strict=True):
-        free = [number for number, item in enumerate(rule.compare) if item.column not in block.columns]
-        if not len(left) or not free:
-            continue
-        chosen = rng.permutation(len(left))[:_PAIRS_LEARNED_FROM]
-        levels = [_levels(rule.compare[number], values, left[chosen], right[chosen]) for number in free]
-        for number, found in zip(free, _maximize(levels, [strangers[number] for number in free]), strict=True):
-            learned[number].append(found)
-    if not any(learned):
+    code = np.unique(np.concatenate([left * size + right for left, right in (_block_pairs(block, values) for block in rule.blocks)]))
+    if not len(code):
         raise ContractError("identity.train()", "no two records share a block, so there is nothing to learn from", hint="add wider blocks.")
-    bits = [
-        np.minimum.accumulate(np.maximum(np.log2((np.mean(found, axis=0) if found else _assumed(chance)) / chance), _LEAST_BITS))
-        for found, chance in zip(learned, strangers, strict=True)
-    ]
-    return Model(_prior(rule, values, pairs, bits, size), tuple(tuple(round(float(value), 6) for value in row) for row in bits))
+    chosen = code[rng.permutation(len(code))[:_PAIRS_LEARNED_FROM]]
+    levels = [_levels(item, values, chosen // size, chosen % size) for item in rule.compare]
+    share, same, strangers = _maximize(levels, strangers, stands_for=len(code) / len(chosen), everything=size * (size - 1) / 2)
+    bits = [np.minimum.accumulate(np.maximum(np.log2(found / chance), _LEAST_BITS)) for found, chance in zip(same, strangers, strict=True)]
+    frequencies = [_frequencies(values[item.column]) if item.term_frequency else None for item in rule.compare]
+    rounded = [[round(float(value), 6) for value in row] for row in bits]
+    prior = round(float(np.log2(share) - np.log2(1 - share)), 6)
+    return Model(prior, rounded, frequencies if any(frequencies) else ())
 
 
-def _assumed(chance: Array) -> Array:
-    """Where every block fixes a column, nothing can be learned about it: equal nine times of ten."""
+def _frequencies(column: Encoded) -> Frequencies:
+    """What equal values say, each for itself: how much likelier two strangers share any value than this one."""
     import numpy as np
 
-    return np.r_[0.9, np.full(len(chance) - 1, 0.1 / (len(chance) - 1))]
+    counts = np.bincount(column.codes[column.codes >= 0])
+    share = counts / max(counts.sum(), 1)
+    order = np.lexsort((np.array([code(text) for text in column.texts]), -counts))
+    often, rest = order[:_FREQUENT_VALUES], order[_FREQUENT_VALUES:]
+    equal = max(column.distinct_share(), 1e-9)
+
+    def bits(of: Array | float) -> Array:
+        return np.minimum(np.log2(equal / of), _MOST_OF_A_RARE_VALUE)
+
+    seldom = float((share[rest] ** 2).sum() / share[rest].sum()) if len(rest) else 1 / max(counts.sum(), 1)
+    known = sorted((code(column.texts[at]), round(float(value), 4)) for at, value in zip(often.tolist(), bits(share[often]), strict=True))
+    return Frequencies(known, round(float(bits(seldom)), 4))
 
 
 def _chance(item: Comparison, column: Encoded, rng: np.random.Generator, size: int) -> Array:
@@ -171,7 +178,7 @@ def _block_pairs(block: Block, values: dict[str, Encoded]) -> tuple[Array, Array
         return known, known
     _, group = np.unique(columns[:, known], axis=1, return_inverse=True)
     counts = np.bincount(group.ravel())
-    found = list(all_pairs(group.ravel(), (counts > 1) & (counts <= block.most)))
+    found = list(cluster.all_pairs(group.ravel(), (counts > 1) & (counts <= block.most)))
     if not found:
         return known[:0], known[:0]
     return known[np.concatenate([left for left, _ in found])], known[np.concatenate([right for _, right in found])]
@@ -201,13 +208,27 @@ def _levels(item: Comparison, values: dict[str, Encoded], left: Array, right: Ar
     return levels
 
 
-def _maximize(levels: list[Array], strangers: list[Array]) -> list[Array]:
-    """How likely each level is for one person, by expectation maximization over the pairs of a block."""
+def _maximize(
+    levels: list[Array], all_pairs: list[Array], *, stands_for: float, everything: float
+) -> tuple[float, list[Array], list[Array]]:
+    """How many of all pairs are one person, and how likely each level is for those and for strangers, by expectation maximization.
+
+    The pairs of all blocks are looked at, and the others are taken for strangers. So it is known how many of the pairs would agree by chance
+    alone, whatever the blocks select: what is more than that is what is learned from, if there are one or two columns only.
+
+    Args:
+        levels: For each comparison the level of each pair.
+        all_pairs: How likely each level is for two records at random, which are seldom one person.
+        stands_for: For so many pairs each of them stands.
+        everything: How many pairs of records there are.
+    """
     import numpy as np
 
     patterns, counts = np.unique(np.stack(levels, axis=1), axis=0, return_counts=True)
-    same = [np.r_[0.8, np.full(len(chance) - 1, 0.2 / (len(chance) - 1))] for chance in strangers]
-    share = 0.3
+    counts = counts * stands_for
+    same = [np.r_[0.8, np.full(len(chance) - 1, 0.2 / (len(chance) - 1))] for chance in all_pairs]
+    strangers, least = all_pairs, 0.5 / everything
+    share = min(0.5, 0.1 * counts.sum() / everything)
     for _ in range(_ROUNDS):
         odds = np.full(len(patterns), np.log(share) - np.log(1 - share))
         for number, chance in enumerate(strangers):
@@ -215,34 +236,15 @@ def _maximize(levels: list[Array], strangers: list[Array]) -> list[Array]:
             level = patterns[given, number]
             odds[given] += np.log(same[number][level]) - np.log(chance[level])
         weight = counts / (1 + np.exp(-odds))
-        share = float(np.clip(weight.sum() / counts.sum(), 1e-6, 1 - 1e-6))
+        share = float(np.clip(weight.sum(), 1.0, everything / 2)) / everything
         before = same
         same = []
         for number, chance in enumerate(strangers):
             given = patterns[:, number] >= 0
             total = np.bincount(patterns[given, number], weights=weight[given], minlength=len(chance)) + 1e-3
             same.append(total / total.sum())
+        # A value that is hardly ever shared but by one person's records says more than chance in all pairs tells.
+        strangers = [np.maximum(chance - share * one, least) / (1 - share) for chance, one in zip(all_pairs, same, strict=True)]
         if max(float(np.abs(old - new).max()) for old, new in zip(before, same, strict=True)) < 1e-6:
             break
-    return same
-
-
-def _prior(rule: Probabilistic, values: dict[str, Encoded], pairs: list[tuple[Array, Array]], bits: list[Array], size: int) -> float:
-    """The log2 odds that two random records are one person: as many pairs as the blocks together are expected to hold."""
-    import numpy as np
-
-    code = np.unique(np.concatenate([left * size + right for left, right in pairs]))
-    left, right = code // size, code % size
-    score = np.zeros(len(code))
-    for item, row in zip(rule.compare, bits, strict=True):
-        score += np.r_[row, 0.0][_levels(item, values, left, right)]
-    everything = size * (size - 1) / 2
-    share = min(0.5, len(code) / everything)
-    for _ in range(_ROUNDS):
-        prior = np.log2(share) - np.log2(1 - share)
-        expected = float((1 / (1 + np.exp2(-(score + prior)))).sum())
-        moved = max(expected, 1.0) / everything
-        if abs(moved - share) < 1e-3 * share:
-            break
-        share = min(0.5, moved)
-    return round(float(np.log2(share) - np.log2(1 - share)), 6)
+    return share, same, strangers

@@ -12,16 +12,17 @@ import pytest
 
 from lakekit import identity
 from lakekit.errors import ConfigError
-from lakekit.identity import Model, Rules, compare, confirm, exact, fuzzy, probabilistic, separate, veto
+from lakekit.identity import Frequencies, Model, Rules, compare, confirm, exact, fuzzy, probabilistic, separate, veto
 
 FULL = Rules(
     match=[
         exact("email", max_shared=5),
         exact("last_name", "birth_date"),
         fuzzy("full_name", at_least=0.92, within="phone"),
-        attrs.evolve(
-            probabilistic(compare=[compare("first_name"), compare("city", levels=())], block=["birth_date", ("first_name", "city")]),
-            model=Model(-12.5, ((5.0, 3.0, 0.5, -2.0), (3.0, -1.0))),
+        probabilistic(
+            compare=[compare("first_name"), compare("city", levels=(), term_frequency=True)],
+            block=["birth_date", ("first_name", "city")],
+            model=Model(-12.5, ((5.0, 3.0, 0.5, -2.0), (3.0, -1.0)), (None, Frequencies([(7, -1.5)], 2))),
         ),
     ],
     never=[veto("full_name", below=0.7, unless="email"), veto("birth_date")],
@@ -69,6 +70,11 @@ def test_what_is_in_a_rule_counts_more_than_what_is_in_the_rules() -> None:
     rules = Rules(match=[exact("email"), exact("phone", max_shared=6), fuzzy("name", at_least=0.9, within="city")], max_block=20)
     assert [block.max_shared for block in rules.blocks] == [20, 6, 20]
     assert [block.max_shared for block in Rules(match=[exact("email")]).blocks] == [100]
+
+
+def test_a_model_of_a_newer_form_is_refused() -> None:
+    with pytest.raises(ConfigError, match="version"):
+        Model.from_dict({**Model(-3, [(1, -1)]).to_dict(), "version": 2})
 
 
 def test_decisions_are_no_part_of_the_fingerprint() -> None:
@@ -137,6 +143,13 @@ MISTAKES: dict[str, Callable[[], Any]] = {
     "no comparison": lambda: probabilistic(compare=[], block=["name"]),
     "no block": lambda: probabilistic(compare=[compare("name")], block=[]),
     "a certain probability": lambda: probabilistic(compare=[compare("name")], block=["name"], at_least=1.0),
+    "a scorer without a module": lambda: compare("name", scorer=":same"),
+    "a model that is no number": lambda: Model(float("nan"), [(1, -1)]),
+    "frequencies for other comparisons": lambda: Model(-3, [(1, -1)], (None, None)),
+    "more outcomes for one person than for two": lambda: Model.of_probabilities(
+        prior=0.1, same=[(0.9, 0.05, 0.05)], different=[(0.1, 0.9)]
+    ),
+    "a probability of one": lambda: Model.of_probabilities(prior=1.0, same=[(0.9, 0.1)], different=[(0.1, 0.9)]),
     "a model of other comparisons": lambda: attrs.evolve(
         probabilistic(compare=[compare("name")], block=["name"]), model=Model(-5.0, ((1.0, -1.0),))
     ),

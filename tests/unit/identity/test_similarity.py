@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
-
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakekit.identity.kinds import Scorer
+from lakekit.identity.kinds import SCORERS, Scorer
 from lakekit.identity.similarity import similarity, similarity_function
 
-SCORERS: list[Any] = list(get_args(Scorer))
-TEXTS = st.text(alphabet="abc é'ßЖ", max_size=12)
+TEXTS = st.one_of(
+    st.text(alphabet="abc é'ßЖ", max_size=12),
+    st.text(alphabet='ab @.-,|0123456789[]"', max_size=14),
+    st.one_of(st.dates(), st.floats()).map(str),
+    st.sampled_from(["a@b", "@", "[1, null]", "[{}]", "0000-00-00", "2023-02-30", "1e999", "+49 171 123"]),
+)
 
 
 @pytest.mark.parametrize("scorer", SCORERS)

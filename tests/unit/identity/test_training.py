@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
 from typing import Any
+
+import pytest
 
 import lakekit as lk
 from lakekit import identity
@@ -42,6 +45,30 @@ def test_the_prior_is_near_the_share_of_pairs_that_are_one_person(lake: Any) -> 
     assert expected / 2 < 2 ** learn(lake).prior < expected * 2
 
 
+@pytest.mark.parametrize("columns", [("name", "city"), ("name", "sex")])
+def test_the_prior_does_not_collapse_on_few_columns(lake: Any, columns: tuple[str, ...]) -> None:
+    fields = [identity.compare(name, levels=()) for name in columns]
+    rules = identity.Rules(match=[identity.probabilistic(compare=fields, block=["name", "city"])])
+    trained = identity.train(lk.from_frame(lake, people(), run_id="a"), rules=rules)
+    assert trained.probabilistic is not None
+    assert trained.probabilistic.model is not None
+    expected = 150 / (450 * 449 / 2)
+    assert expected / 2 < 2**trained.probabilistic.model.prior < expected * 2
+
+
+def test_a_column_made_of_another_one_misleads_nobody(lake: Any) -> None:
+    rows = [{**row, "initial": row["name"][:3], "born": f"19{10 + n % 300 % 90}-0{n % 300 % 9 + 1}"} for n, row in enumerate(people())]
+    fields = [identity.compare(name, levels=()) for name in ("name", "born")]
+    priors: list[float] = []
+    for block in ([("name",), ("born",)], [("name",), ("initial", "born")], [("initial",), ("born",)]):
+        rules = identity.Rules(match=[identity.probabilistic(compare=fields, block=block)])
+        trained = identity.train(lk.from_frame(lake, rows, run_id="a"), rules=rules)
+        assert trained.probabilistic is not None
+        assert trained.probabilistic.model is not None
+        priors.append(trained.probabilistic.model.prior)
+    assert max(priors) - min(priors) < 0.5
+
+
 def test_the_same_records_teach_the_same_whatever_their_order(lake: Any) -> None:
     model = learn(lake)
     assert learn(lake) == model
@@ -54,3 +81,21 @@ def test_the_same_records_teach_the_same_whatever_their_order(lake: Any) -> None
 
 def test_a_sample_is_enough(lake: Any) -> None:
     assert learn(lake, sample=200).bits[0][0] > 4
+
+
+def test_term_frequencies_are_frozen_in_the_model_and_rare_values_say_more(lake: Any) -> None:
+    people = [{"id": n, "name": "smith" if n % 3 else f"name {n}", "city": f"c{n % 40}"} for n in range(300)]
+    fields = [identity.compare("name", levels=(), term_frequency=True), identity.compare("city", levels=())]
+    rules = identity.Rules(match=[identity.probabilistic(compare=fields, block=["city"])])
+    trained = identity.train(lk.from_frame(lake, people, run_id="a"), rules=rules)
+    assert trained.probabilistic is not None
+    model = trained.probabilistic.model
+    assert model is not None
+    names, cities = model.frequencies
+    assert cities is None
+    assert names is not None
+    assert names.adds("smith") < 0 < names.adds("name 3") <= 6
+    assert names.adds("never seen") > 0
+    assert identity.Rules.from_dict(json.loads(json.dumps(trained.to_dict()))) == trained
+    assert identity.Model.from_dict(json.loads(json.dumps(model.to_dict()))) == model
+    assert "smith" not in json.dumps(trained.to_dict())
