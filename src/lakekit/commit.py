@@ -53,6 +53,7 @@ class Commit:
         recomputed: Those of the updated rows that were written before, and looked up again because a side changed.
         columns_not_carried: Columns of the upstream that a ``select`` left behind.
         columns_added: Columns that the write added to the table.
+        shared_too_often: Values that `resolve_identities` took for no evidence, because more records share them than their rule allows.
         lag: Messages that the source held beyond those read, when the read began. None: the source doesn't tell.
         snapshots_expired: Snapshots that `maintain` let go.
         files_removed: Files that `maintain` removed.
@@ -84,6 +85,7 @@ class Commit:
     columns_not_carried: tuple[str, ...] = ()
     columns_added: tuple[str, ...] = ()
     upkeep: str = ""
+    shared_too_often: int = 0
     lag: int | None = None
     snapshots_expired: int = 0
     files_removed: int = 0
@@ -108,6 +110,7 @@ class Commit:
         figures = [f"{name} {getattr(self, name):,}" for name in _FIGURES if getattr(self, name)]
         figures += [f"columns added: {', '.join(self.columns_added)}"] if self.columns_added else []
         figures += [f"not carried: {', '.join(self.columns_not_carried)}"] if self.columns_not_carried else []
+        figures += [f"{self.shared_too_often:,} values shared too often to be evidence"] if self.shared_too_often else []
         figures += [f"{self.lag:,} messages behind"] if self.lag else []
         figures += [] if self.committed else ["nothing committed"]
         figures += [f"reads suffer: {self.upkeep}; maintain() mends it"] if self.upkeep else []

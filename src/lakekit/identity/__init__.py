@@ -11,11 +11,20 @@ from lakekit.identity.rules import Rules, compare, confirm, exact, fuzzy, probab
 
 if TYPE_CHECKING:
     from lakekit.identity.explanation import Explanation, explain
+    from lakekit.identity.shared import SharedValues, shared_values
     from lakekit.identity.training import train
     from lakekit.identity.weights import Weights, weights
 
 # What computes loads on first use, so that rules cost nothing to write down.
-_HOMES = {"Explanation": "explanation", "explain": "explanation", "train": "training", "weights": "weights", "Weights": "weights"}
+_HOMES = {
+    "Explanation": "explanation",
+    "explain": "explanation",
+    "SharedValues": "shared",
+    "shared_values": "shared",
+    "train": "training",
+    "weights": "weights",
+    "Weights": "weights",
+}
 
 __all__ = [
     "Comparison",
@@ -28,6 +37,7 @@ __all__ = [
     "Probabilistic",
     "Rules",
     "Scorer",
+    "SharedValues",
     "Veto",
     "Weights",
     "compare",
@@ -37,6 +47,7 @@ __all__ = [
     "fuzzy",
     "probabilistic",
     "separate",
+    "shared_values",
     "train",
     "veto",
     "weights",

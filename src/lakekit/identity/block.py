@@ -6,7 +6,6 @@ import attrs
 
 from lakekit import columns as system
 from lakekit.engines.plan import Frame, Node, Query
-from lakekit.engines.protocol import count
 from lakekit.engines.sql import literal
 from lakekit.engines.types import ident
 from lakekit.identity.kinds import Block
@@ -48,12 +47,13 @@ class Pairs:
     Attributes:
         rows: The pairs, one row for each block.
         dirty: The records whose links are looked at anew: all their pairs are here.
-        shared_too_often: How many values more records share than their block allows.
+        crowded: Blocks with values that more records share than the block allows: its name, how many values, and how many records share
+            the one that most do.
     """
 
     rows: Frame
     dirty: Frame
-    shared_too_often: int
+    crowded: tuple[tuple[str, int, int], ...]
 
 
 def _cap(rules: Rules) -> str:
@@ -100,8 +100,11 @@ def pairs(run: Run, keys: Table, of_records: News, of_keys: News) -> Pairs:
         "WHERE a.record_id < b.record_id AND (a.dirty OR b.dirty)",
         members=members,
     )
-    often = count(run.session, Query("SELECT key FROM shared WHERE n > cap", {"shared": shared}))
-    return Pairs(rows, dirty, often)
+    often = Query(
+        "SELECT block, count(*) AS capped, max(n) AS most FROM shared WHERE n > cap GROUP BY block ORDER BY block", {"shared": shared}
+    )
+    crowded = [(row["block"], row["capped"], row["most"]) for batch in run.session.rows(often) for row in batch.to_pylist()]
+    return Pairs(rows, dirty, tuple(crowded))
 
 
 def _crossed(run: Run, keys: Table, of_keys: News) -> Node:

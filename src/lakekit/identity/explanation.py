@@ -17,8 +17,9 @@ from lakekit.engines.sql import literal
 from lakekit.errors import ConfigError
 from lakekit.identity.kinds import CONFIRM, SEPARATE, Record, Scorer, Veto
 from lakekit.identity.rules import Rules, stored_rules
+from lakekit.identity.shared import crowded
 from lakekit.identity.similarity import similarity
-from lakekit.identity.tables import LINKS, PROPERTY, RECORD, RECORDS
+from lakekit.identity.tables import KEYS, LINKS, PROPERTY, RECORD, RECORDS
 from lakekit.incremental.record_key import record_key_text
 from lakekit.lake import Lake
 from lakekit.names import TableName
@@ -60,6 +61,7 @@ class Step:
         rules: The rules by which they match, each with its score; ``confirm`` where somebody decided so.
         vetoes: The rules that keep them apart; ``separate`` where somebody decided so.
         fields: How they compare in each column that a rule reads.
+        crowded: Columns in which they are equal, but so many records are that it is no evidence; each with the number of records.
     """
 
     a: Record
@@ -67,12 +69,15 @@ class Step:
     rules: tuple[tuple[str, float], ...]
     vetoes: tuple[str, ...]
     fields: tuple[Field, ...]
+    crowded: tuple[tuple[str, int], ...] = ()
 
     @property
     def reasons(self) -> str:
         """The rules in words."""
         matched = [f"{name}: {score:.2f}" if score != 1 else name for name, score in self.rules]
-        return "; ".join([*matched, *(f"kept apart by {name}" for name in self.vetoes)]) or "no rule matches"
+        apart = [f"kept apart by {name}" for name in self.vetoes]
+        often = [f"{columns} is no evidence: {records:,} records share it" for columns, records in self.crowded]
+        return "; ".join([*(matched or ([] if apart else ["no rule matches"])), *apart, *often])
 
     def __str__(self) -> str:
         return f"{_name(self.a)} - {_name(self.b)}: {self.reasons}\n   {', '.join(map(str, self.fields))}"
@@ -150,13 +155,16 @@ def explain(lake: Lake, identities: TableName, *, a: tuple[str, object], b: tupl
     if PROPERTY not in state.properties:
         raise ConfigError(f"identity.explain(): {state.label}", "holds no identities", hint="make it with resolve_identities().")
     rules = stored_rules(state.properties[PROPERTY])
-    known = {layout.suffix: lake.engine.load(layout.name(state.name)) for layout in (RECORDS, LINKS)}
+    known = {layout.suffix: lake.engine.load(layout.name(state.name)) for layout in (RECORDS, LINKS, KEYS)}
     one, other = ((source, record_key_text(key)) for source, key in (a, b))
     with lake.engine.session() as session:
         assigned = {record: _assigned(session, state, record) for record in (one, other)}
         masters = assigned[one]["master_user_id"], assigned[other]["master_user_id"]
         people = _members(session, state, known["records"], sorted(set(masters)), rules)
         links = _links(session, known["links"], people)
+        shared = _shared(
+            session, known["keys"], [number for number, row in people.items() if (row["source"], row["record_key"]) in assigned]
+        )
     by_name = {(row["source"], row["record_key"]): number for number, row in people.items()}
     gone = [_name(record) for record in (one, other) if assigned[record][system.DELETED_AT] is not None]
     if gone or one == other:
@@ -164,10 +172,11 @@ def explain(lake: Lake, identities: TableName, *, a: tuple[str, object], b: tupl
         return Explanation(state.label, one, other, masters, summary, ())
     path = _path(by_name[one], by_name[other], links)
     beside = functools.partial(_step, people, links, rules, show_values=show_values)
-    steps = tuple(beside(left, right) for left, right in itertools.pairwise(path))
+    often = crowded(rules, shared)
+    steps = tuple(beside(left, right, often if len(path) == 2 else ()) for left, right in itertools.pairwise(path))
     if masters[0] == masters[1]:
         return Explanation(state.label, one, other, masters, "one person", steps)
-    direct = beside(by_name[one], by_name[other])
+    direct = beside(by_name[one], by_name[other], often)
     if direct.vetoes or not steps:
         why = ": a decision keeps them apart" if SEPARATE in direct.vetoes else ": a veto keeps them apart" if direct.vetoes else ""
         summary = f"two persons{why}"
@@ -224,6 +233,17 @@ def _links(session: Session, links: TableState, people: Mapping[int, Any]) -> Li
     return pairs
 
 
+def _shared(session: Session, keys: TableState, people: Sequence[int]) -> dict[str, int]:
+    """Of the blocks in which two records are equal, how many records share their value."""
+    both = Query(
+        f"SELECT key FROM keys WHERE `{system.DELETED_AT}` IS NULL AND record_id IN ({', '.join(map(str, people)) or 'NULL'}) "
+        "GROUP BY key HAVING count(*) = 2",
+        {"keys": Scan(keys, keys.head)},
+    )
+    sql = f"SELECT block, count(*) AS n FROM keys k LEFT SEMI JOIN both b ON b.key = k.key WHERE k.`{system.DELETED_AT}` IS NULL GROUP BY block"
+    return {row["block"]: row["n"] for row in _rows(session, sql, keys=Scan(keys, keys.head), both=both)}
+
+
 def _path(start: int, end: int, links: Links) -> list[int]:
     """The shortest chain of links between two records. Empty: there is none."""
     near: dict[int, list[int]] = {}
@@ -244,7 +264,16 @@ def _path(start: int, end: int, links: Links) -> list[int]:
     return path[::-1]
 
 
-def _step(people: Mapping[int, Mapping[str, Any]], links: Links, rules: Rules, left: int, right: int, *, show_values: bool) -> Step:
+def _step(
+    people: Mapping[int, Mapping[str, Any]],
+    links: Links,
+    rules: Rules,
+    left: int,
+    right: int,
+    crowded: tuple[tuple[str, int], ...],
+    *,
+    show_values: bool,
+) -> Step:
     a, b = people[left], people[right]
     scorers: dict[str, Scorer] = {rule.column: rule.scorer for rule in (*rules.never, *rules.fuzzy)}
     compared = rules.probabilistic.compare if rules.probabilistic else ()
@@ -263,7 +292,7 @@ def _step(people: Mapping[int, Mapping[str, Any]], links: Links, rules: Rules, l
     matched = tuple((rule, score) for rule, score in said if rule != SEPARATE)
     vetoes = [rule.name for rule in rules.never if _objects(rule, a, b)] if CONFIRM not in dict(said) else []
     vetoes += [SEPARATE] if len(matched) < len(said) else []
-    return Step((a["source"], a["record_key"]), (b["source"], b["record_key"]), matched, tuple(vetoes), tuple(fields))
+    return Step((a["source"], a["record_key"]), (b["source"], b["record_key"]), matched, tuple(vetoes), tuple(fields), crowded)
 
 
 def _bits(rules: Rules, column: str, one: str, other: str) -> float | None:

@@ -15,15 +15,21 @@ from lakekit.identity.tables import LINKS, Run, Table, derived_bookmark, differe
 log = logging.getLogger(__name__)
 
 
-def update(run: Run, records: Table, keys: Table, table: Table) -> Table:
-    """Bring the links of changed records up to date: all their pairs are looked at anew. Decisions stay as they are."""
+def update(run: Run, records: Table, keys: Table, table: Table) -> tuple[Table, int]:
+    """Bring the links of changed records up to date: all their pairs are looked at anew. Decisions stay as they are.
+
+    Returns:
+        The links, and how many of the values looked at are shared by too many records to be evidence.
+    """
     of_records, of_keys = news(run, table, records), news(run, table, keys)
     pairs = block.pairs(run, keys, of_records, of_keys)
-    if pairs.shared_too_often:
-        log.info(
-            "%s: %s values are shared by more records than their rule allows, and are no evidence",
+    for name, values, most in pairs.crowded:
+        log.warning(
+            "%s: %s values of %s are shared by more records than that, and are no evidence; one by %s records. See identity.shared_values()",
             ".".join(run.into),
-            pairs.shared_too_often,
+            values,
+            name,
+            most,
         )
     wanted = _matches(run, pairs.rows, records)
 
@@ -37,7 +43,8 @@ def update(run: Run, records: Table, keys: Table, table: Table) -> Table:
             )
         return difference(LINKS, wanted, stored, run.instant)
 
-    return put(run, table, differ, derived_bookmark(table, of_records, of_keys))[0]
+    capped = sum(values for _, values, _ in pairs.crowded)
+    return put(run, table, differ, derived_bookmark(table, of_records, of_keys))[0], capped
 
 
 def _matches(run: Run, pairs: Frame, records: Table) -> Frame:

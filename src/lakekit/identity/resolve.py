@@ -59,8 +59,12 @@ def resolve_identities(
         took over (NULL: no record is left). One for each pair of ids between which records went while the former lived on (``'split'``).
         What it is derived from stands in ``<into>__records``, ``<into>__keys`` and ``<into>__links``.
 
+    Returns:
+        A Commit; ``shared_too_often`` says how many of the values looked at are no evidence, because too many records share them.
+
     Raises:
-        ConfigError: Arguments that don't fit together, an untrained rule, or other rules than the table was made by.
+        ConfigError: Arguments that don't fit together, an untrained rule, other rules than the table was made by, or decisions that
+            contradict earlier ones.
         SchemaError: A named column is missing.
         ContractError: Too many rejects.
         CommitConflictError: Another run consumed a part of the batches first.
@@ -114,10 +118,10 @@ def resolve_identities(
         with _timed(phases, "keys"):
             keys = block.update(run, recorded)
         with _timed(phases, "links"):
-            links = link.update(run, recorded, keys, decide.update(run))
+            links, capped = link.update(run, recorded, keys, decide.update(run))
         with _timed(phases, "identities"):
             commit = assign.update(run, recorded, links, bookmark, incoming.figures, incoming.rows)
-    return attrs.evolve(commit, seconds=phases)
+    return attrs.evolve(commit, seconds=phases, shared_too_often=capped)
 
 
 @contextlib.contextmanager
