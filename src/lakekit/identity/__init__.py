@@ -11,19 +11,29 @@ from lakekit.identity.rules import Rules, compare, confirm, exact, fuzzy, probab
 
 if TYPE_CHECKING:
     from lakekit.identity.explanation import Explanation, explain
+    from lakekit.identity.labels import Pairs, Tradeoff, decisions, pairs, tradeoff, uncertain
+    from lakekit.identity.network import Graph, graph
     from lakekit.identity.shared import SharedValues, shared_values
     from lakekit.identity.training import train
-    from lakekit.identity.weights import Weights, weights
+    from lakekit.identity.weighing import Weights, weights
 
 # What computes loads on first use, so that rules cost nothing to write down.
 _HOMES = {
+    "Graph": "network",
     "Explanation": "explanation",
-    "explain": "explanation",
+    "Pairs": "labels",
     "SharedValues": "shared",
+    "Tradeoff": "labels",
+    "Weights": "weighing",
+    "graph": "network",
+    "decisions": "labels",
+    "explain": "explanation",
+    "pairs": "labels",
     "shared_values": "shared",
     "train": "training",
-    "weights": "weights",
-    "Weights": "weights",
+    "tradeoff": "labels",
+    "uncertain": "labels",
+    "weights": "weighing",
 }
 
 __all__ = [
@@ -33,22 +43,30 @@ __all__ = [
     "Explanation",
     "Frequencies",
     "Fuzzy",
+    "Graph",
     "Model",
+    "Pairs",
     "Probabilistic",
     "Rules",
     "Scorer",
     "SharedValues",
+    "Tradeoff",
     "Veto",
     "Weights",
     "compare",
     "confirm",
+    "decisions",
     "exact",
     "explain",
     "fuzzy",
+    "graph",
+    "pairs",
     "probabilistic",
     "separate",
     "shared_values",
+    "tradeoff",
     "train",
+    "uncertain",
     "veto",
     "weights",
 ]

@@ -11,15 +11,14 @@ from typing import Any
 import attrs
 
 from lakekit import columns as system
-from lakekit.engines.plan import Node, Query, Scan, TableState
+from lakekit.engines.plan import Query, Scan, TableState
 from lakekit.engines.protocol import Session
-from lakekit.engines.sql import literal
-from lakekit.errors import ConfigError
 from lakekit.identity.kinds import CONFIRM, SEPARATE, Record, Scorer, Veto
-from lakekit.identity.rules import Rules, stored_rules
+from lakekit.identity.members import Links, find_members, named, rows_of
+from lakekit.identity.rules import Rules
 from lakekit.identity.shared import crowded
 from lakekit.identity.similarity import similarity
-from lakekit.identity.tables import KEYS, LINKS, PROPERTY, RECORD, RECORDS
+from lakekit.identity.tables import KEYS
 from lakekit.incremental.record_key import record_key_text
 from lakekit.lake import Lake
 from lakekit.names import TableName
@@ -80,7 +79,7 @@ class Step:
         return "; ".join([*(matched or ([] if apart else ["no rule matches"])), *apart, *often])
 
     def __str__(self) -> str:
-        return f"{_name(self.a)} - {_name(self.b)}: {self.reasons}\n   {', '.join(map(str, self.fields))}"
+        return f"{named(self.a)} - {named(self.b)}: {self.reasons}\n   {', '.join(map(str, self.fields))}"
 
 
 @attrs.frozen
@@ -110,19 +109,15 @@ class Explanation:
 
     def __str__(self) -> str:
         lines = [f"{number}. {step}" for number, step in enumerate(self.steps, start=1)]
-        return "\n".join([f"{self.table}: {_name(self.a)} and {_name(self.b)}: {self.summary}", *lines])
+        return "\n".join([f"{self.table}: {named(self.a)} and {named(self.b)}: {self.summary}", *lines])
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in (_name(step.a), _name(step.b), step.reasons, ', '.join(map(str, step.fields))))}</tr>"
+            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in (named(step.a), named(step.b), step.reasons, ', '.join(map(str, step.fields))))}</tr>"
             for step in self.steps
         )
-        caption = html.escape(f"{_name(self.a)} and {_name(self.b)}: {self.summary}")
+        caption = html.escape(f"{named(self.a)} and {named(self.b)}: {self.summary}")
         return f"<table><caption>{caption}</caption><tr><th>record</th><th>record</th><th>rules</th><th>fields</th></tr>{rows}</table>"
-
-
-def _name(record: Record) -> str:
-    return f"{record[0]} {record[1]}"
 
 
 def explain(lake: Lake, identities: TableName, *, a: tuple[str, object], b: tuple[str, object], show_values: bool = False) -> Explanation:
@@ -151,22 +146,15 @@ def explain(lake: Lake, identities: TableName, *, a: tuple[str, object], b: tupl
     1. shop 1 - market x: exact(email)
        email equal
     """
-    state = lake.load(identities, place="identity.explain()")
-    if PROPERTY not in state.properties:
-        raise ConfigError(f"identity.explain(): {state.label}", "holds no identities", hint="make it with resolve_identities().")
-    rules = stored_rules(state.properties[PROPERTY])
-    known = {layout.suffix: lake.engine.load(layout.name(state.name)) for layout in (RECORDS, LINKS, KEYS)}
     one, other = ((source, record_key_text(key)) for source, key in (a, b))
+    found = find_members(lake, identities, [one, other], place="identity.explain()")
+    state, rules, people, links, assigned = found.state, found.rules, found.people, found.links, found.assigned
+    masters = assigned[one]["master_user_id"], assigned[other]["master_user_id"]
     with lake.engine.session() as session:
-        assigned = {record: _assigned(session, state, record) for record in (one, other)}
-        masters = assigned[one]["master_user_id"], assigned[other]["master_user_id"]
-        people = _members(session, state, known["records"], sorted(set(masters)), rules)
-        links = _links(session, known["links"], people)
-        shared = _shared(
-            session, known["keys"], [number for number, row in people.items() if (row["source"], row["record_key"]) in assigned]
-        )
+        both = [number for number, row in people.items() if (row["source"], row["record_key"]) in assigned]
+        shared = _shared(session, lake.engine.load(KEYS.name(state.name)), both)
     by_name = {(row["source"], row["record_key"]): number for number, row in people.items()}
-    gone = [_name(record) for record in (one, other) if assigned[record][system.DELETED_AT] is not None]
+    gone = [named(record) for record in (one, other) if assigned[record][system.DELETED_AT] is not None]
     if gone or one == other:
         summary = f"{' and '.join(gone)} deleted" if gone else "the same record"
         return Explanation(state.label, one, other, masters, summary, ())
@@ -184,55 +172,6 @@ def explain(lake: Lake, identities: TableName, *, a: tuple[str, object], b: tupl
     return Explanation(state.label, one, other, masters, "two persons: they are connected, but other pairs speak against it", steps)
 
 
-def _rows(session: Session, sql: str, **inputs: Node) -> list[dict[str, Any]]:
-    return [row for batch in session.rows(Query(sql, inputs)) for row in batch.to_pylist()]
-
-
-def _assigned(session: Session, state: TableState, record: Record) -> dict[str, Any]:
-    source, key = record
-    found = _rows(
-        session,
-        f"SELECT master_user_id, `{system.DELETED_AT}` FROM identities "
-        f"WHERE kind = '{RECORD}' AND source = {literal(source)} AND record_key = {literal(key)}",
-        identities=Scan(state, state.head),
-    )
-    if not found:
-        raise ConfigError(
-            f"identity.explain(): {state.label}", f"there is no record of source {source!r} with this key", hint="give it as (source, key)."
-        )
-    return found[0]
-
-
-def _members(session: Session, state: TableState, records: TableState, masters: Sequence[int], rules: Rules) -> dict[int, dict[str, Any]]:
-    """The living records of some persons, by their number."""
-    columns = ", ".join(f"r.`{name}`" for name in rules.columns)
-    found = _rows(
-        session,
-        f"SELECT r.record_id, r.source, r.record_key, {columns} FROM records r JOIN identities i ON i.source = r.source AND i.record_key = r.record_key "
-        f"WHERE i.kind = '{RECORD}' AND i.`{system.DELETED_AT}` IS NULL AND i.master_user_id IN ({', '.join(map(str, masters))})",
-        records=Scan(records, records.head),
-        identities=Scan(state, state.head),
-    )
-    return {row["record_id"]: row for row in found}
-
-
-Links = Mapping[tuple[int, int], Sequence[tuple[str, float]]]
-
-
-def _links(session: Session, links: TableState, people: Mapping[int, Any]) -> Links:
-    """The living links among some records: pair to rules and scores."""
-    ids = ", ".join(map(str, people)) or "NULL"
-    found = _rows(
-        session,
-        f"SELECT left_id, right_id, rule, score FROM links WHERE `{system.DELETED_AT}` IS NULL AND left_id IN ({ids}) AND right_id IN ({ids}) ORDER BY rule",
-        links=Scan(links, links.head),
-    )
-    pairs: dict[tuple[int, int], list[tuple[str, float]]] = {}
-    for row in found:
-        pairs.setdefault((row["left_id"], row["right_id"]), []).append((row["rule"], row["score"]))
-    return pairs
-
-
 def _shared(session: Session, keys: TableState, people: Sequence[int]) -> dict[str, int]:
     """Of the blocks in which two records are equal, how many records share their value."""
     both = Query(
@@ -241,7 +180,7 @@ def _shared(session: Session, keys: TableState, people: Sequence[int]) -> dict[s
         {"keys": Scan(keys, keys.head)},
     )
     sql = f"SELECT block, count(*) AS n FROM keys k LEFT SEMI JOIN both b ON b.key = k.key WHERE k.`{system.DELETED_AT}` IS NULL GROUP BY block"
-    return {row["block"]: row["n"] for row in _rows(session, sql, keys=Scan(keys, keys.head), both=both)}
+    return {row["block"]: row["n"] for row in rows_of(session, sql, keys=Scan(keys, keys.head), both=both)}
 
 
 def _path(start: int, end: int, links: Links) -> list[int]:

@@ -10,7 +10,7 @@ from lakekit.batch import Batch
 from lakekit.engines.plan import Query
 from lakekit.engines.types import ident, sql_type
 from lakekit.errors import ConfigError, ContractError
-from lakekit.identity import cluster
+from lakekit.identity.cluster import all_pairs as all_pairs_within
 from lakekit.identity.kinds import Block, Comparison, Probabilistic
 from lakekit.identity.model import Frequencies, Model, code
 from lakekit.identity.records import said_sql
@@ -103,10 +103,11 @@ def _read(records: Batch, rule: Probabilistic, sample: int, seed: int) -> dict[s
     import pyarrow as pa
 
     table = pa.Table.from_batches(batches, some.schema)
-    return {name: _encode(table.column(name)) for name in columns}
+    return {name: encode(table.column(name)) for name in columns}
 
 
-def _encode(column: pa.ChunkedArray[Any]) -> Encoded:
+def encode(column: pa.ChunkedArray[Any]) -> Encoded:
+    """A column of texts as numbers."""
     import numpy as np
 
     encoded = cast("Any", column.combine_chunks().dictionary_encode())
@@ -122,11 +123,11 @@ def _learn(rule: Probabilistic, values: dict[str, Encoded], seed: int) -> Model:
     if size < 2:
         raise ContractError("identity.train()", "expected at least two records", got=str(size))
     strangers = [_chance(item, values[item.column], rng, size) for item in rule.compare]
-    code = np.unique(np.concatenate([left * size + right for left, right in (_block_pairs(block, values) for block in rule.blocks)]))
+    code = np.unique(np.concatenate([left * size + right for left, right in (block_pairs(block, values) for block in rule.blocks)]))
     if not len(code):
         raise ContractError("identity.train()", "no two records share a block, so there is nothing to learn from", hint="add wider blocks.")
     chosen = code[rng.permutation(len(code))[:_PAIRS_LEARNED_FROM]]
-    levels = [_levels(item, values, chosen // size, chosen % size) for item in rule.compare]
+    levels = [levels_of(item, values, chosen // size, chosen % size) for item in rule.compare]
     share, same, strangers = _maximize(levels, strangers, stands_for=len(code) / len(chosen), everything=size * (size - 1) / 2)
     bits = [np.minimum.accumulate(np.maximum(np.log2(found / chance), _LEAST_BITS)) for found, chance in zip(same, strangers, strict=True)]
     frequencies = [_frequencies(values[item.column]) if item.term_frequency else None for item in rule.compare]
@@ -159,7 +160,7 @@ def _chance(item: Comparison, column: Encoded, rng: np.random.Generator, size: i
 
     left, right = rng.integers(0, size, _PAIRS_LEARNED_FROM), rng.integers(0, size, _PAIRS_LEARNED_FROM)
     apart = left != right
-    levels = _levels(item, {item.column: column}, left[apart], right[apart])
+    levels = levels_of(item, {item.column: column}, left[apart], right[apart])
     counts = np.bincount(levels[levels >= 0], minlength=len(item.levels) + 2) + _SMOOTH
     chance = counts / counts.sum()
     equal = max(column.distinct_share(), 1e-9)  # exact, where the sample sees only the frequent values
@@ -168,7 +169,7 @@ def _chance(item: Comparison, column: Encoded, rng: np.random.Generator, size: i
     return chance
 
 
-def _block_pairs(block: Block, values: dict[str, Encoded]) -> tuple[Array, Array]:
+def block_pairs(block: Block, values: dict[str, Encoded]) -> tuple[Array, Array]:
     """All pairs of records of a block."""
     import numpy as np
 
@@ -178,13 +179,13 @@ def _block_pairs(block: Block, values: dict[str, Encoded]) -> tuple[Array, Array
         return known, known
     _, group = np.unique(columns[:, known], axis=1, return_inverse=True)
     counts = np.bincount(group.ravel())
-    found = list(cluster.all_pairs(group.ravel(), (counts > 1) & (counts <= block.most)))
+    found = list(all_pairs_within(group.ravel(), (counts > 1) & (counts <= block.most)))
     if not found:
         return known[:0], known[:0]
     return known[np.concatenate([left for left, _ in found])], known[np.concatenate([right for _, right in found])]
 
 
-def _levels(item: Comparison, values: dict[str, Encoded], left: Array, right: Array) -> Array:
+def levels_of(item: Comparison, values: dict[str, Encoded], left: Array, right: Array) -> Array:
     """The level of each pair: 0 equal, then less and less alike; -1 where a value is missing."""
     import numpy as np
 
