@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lakekit._version import __version__
 
 if TYPE_CHECKING:
-    from lakekit import errors, evolution, gold, identity, rules, sources, spark, testing
+    from lakekit import checks, errors, evolution, gold, identity, rules, sources, spark, testing
     from lakekit.batch import Batch
     from lakekit.bookmark import Bookmark
     from lakekit.bronze.backfill import backfill
@@ -52,6 +52,7 @@ _HOMES = {
     "Stream": "bronze.stream",
     "append": "silver.append",
     "backfill": "bronze.backfill",
+    "checks": "",
     "clean": "silver.clean",
     "connect": "lake",
     "create_table": "tables",
@@ -104,6 +105,7 @@ __all__ = [
     "__version__",
     "append",
     "backfill",
+    "checks",
     "clean",
     "connect",
     "create_table",

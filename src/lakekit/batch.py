@@ -44,6 +44,30 @@ class Rejects:
     since: str = "{}"
 
 
+@attrs.frozen
+class Held:
+    """A check that rows were held to: its name, and what it leads to that some fail."""
+
+    name: str
+    severity: Literal["reject", "warn", "fail"]
+    at_most: float | None
+
+
+@attrs.frozen(eq=False)
+class Tally:
+    """How many rows met the checks of one `clean`: counted when the batch is written.
+
+    Attributes:
+        node: One row: ``n``, the rows examined, and ``c0``, ``c1``, … those that failed each check.
+        shared: What it and the rows are both made of; evaluated once.
+        checks: The checks, in that order.
+    """
+
+    node: Node
+    shared: Node
+    checks: tuple[Held, ...]
+
+
 @attrs.frozen(eq=False)
 class Side:
     """A table that rows are looked up in. When it changes, rows already written are looked up again: see ``incremental.sides``.
@@ -92,6 +116,7 @@ class Batch:
         into: The table that ``read_new(into=)`` named.
         key: The upstream's own key, where it is known.
         rejects: Rows that failed a rule on the way here.
+        tallies: The checks that rows were held to on the way here.
         sides: The tables that its rows were looked up in.
         groups: The whole groups that it holds: from `read_new_groups`.
         not_carried: Columns that a `select` left behind.
@@ -105,6 +130,7 @@ class Batch:
     into: Identifier | None = None
     key: tuple[str, ...] = ()
     rejects: tuple[Rejects, ...] = ()
+    tallies: tuple[Tally, ...] = ()
     sides: tuple[Side, ...] = ()
     groups: Groups | None = None
     not_carried: tuple[str, ...] = ()
@@ -130,6 +156,11 @@ class Batch:
     def business_columns(self) -> list[str]:
         """The names of the columns that are not lakekit's own."""
         return [name for name in self.columns if not system.is_system(name)]
+
+    @property
+    def shared(self) -> tuple[Node, ...]:
+        """What several of its parts are made of: to be staged before these are evaluated."""
+        return (*(item.shared for item in self.rejects), *(item.shared for item in self.tallies))
 
     @property
     def origin(self) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
+
+from lakekit.bookmark import canonical
 
 if TYPE_CHECKING:
     from lakekit.engines.plan import Snapshot
@@ -27,6 +30,7 @@ _FIGURES: Final = (
 )
 _PREFIX: Final = "lakekit."
 _SECONDS: Final = "lakekit.seconds"
+_CHECKS: Final = "lakekit.checks"
 _MOST_DELETES: Final = 0.05
 _MANY_FILES: Final = 100
 _SMALL_FILE: Final = 16_000_000
@@ -51,6 +55,7 @@ class Commit:
         skipped: Messages that are no rows: of a change log its tombstones, heartbeats and the like.
         removed: Those of the deleted rows that are no longer stored at all.
         recomputed: Those of the updated rows that were written before, and looked up again because a side changed.
+        checks: Rows that failed each check of `clean` or `audit`, by its name, rejected or not.
         columns_not_carried: Columns of the upstream that a ``select`` left behind.
         columns_added: Columns that the write added to the table.
         shared_too_often: Values that `resolve_identities` took for no evidence, because more records share them than their rule allows.
@@ -82,6 +87,7 @@ class Commit:
     skipped: int = 0
     removed: int = 0
     recomputed: int = 0
+    checks: Mapping[str, int] = attrs.field(factory=dict)
     columns_not_carried: tuple[str, ...] = ()
     columns_added: tuple[str, ...] = ()
     upkeep: str = ""
@@ -103,11 +109,13 @@ class Commit:
         """
         data = attrs.asdict(self)
         data["seconds"] = dict(self.seconds)
+        data["checks"] = dict(self.checks)
         data["committed_at"] = self.committed_at.isoformat() if self.committed_at else None
         return data
 
     def __str__(self) -> str:
         figures = [f"{name} {getattr(self, name):,}" for name in _FIGURES if getattr(self, name)]
+        figures += [f"check {name!r} failed by {failed:,}" for name, failed in self.checks.items() if failed]
         figures += [f"columns added: {', '.join(self.columns_added)}"] if self.columns_added else []
         figures += [f"not carried: {', '.join(self.columns_not_carried)}"] if self.columns_not_carried else []
         figures += [f"{self.shared_too_often:,} values shared too often to be evidence"] if self.shared_too_often else []
@@ -121,9 +129,11 @@ class Commit:
         return f"<table><caption>{html.escape(str(self))}</caption>{cells}</table>"
 
     def to_summary(self) -> dict[str, str]:
-        """The figures as they stand in the snapshot's summary, and how long it took to come so far."""
+        """The figures as they stand in the snapshot's summary, what checks counted, and how long it took to come so far."""
         figures = {_PREFIX + name: str(getattr(self, name)) for name in _FIGURES if getattr(self, name)}
-        return figures | ({_SECONDS: f"{sum(self.seconds.values()):.3f}"} if self.seconds else {})
+        checks = {_CHECKS: canonical(dict(self.checks))} if self.checks else {}
+        seconds = {_SECONDS: f"{sum(self.seconds.values()):.3f}"} if self.seconds else {}
+        return {**figures, **checks, **seconds}
 
 
 def together(commits: Sequence[Commit]) -> Commit:
@@ -139,11 +149,25 @@ def together(commits: Sequence[Commit]) -> Commit:
             seconds[phase] = seconds.get(phase, 0.0) + length
     return attrs.evolve(
         last,
+        checks=counted(commit.checks for commit in commits),
         columns_added=tuple(dict.fromkeys(name for commit in commits for name in commit.columns_added)),
         seconds=seconds,
         lag=commits[-1].lag,
         **{name: sum(getattr(commit, name) for commit in commits) for name in (*_FIGURES, "files", "bytes")},
     )
+
+
+def counted(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The sums by name.
+
+    >>> counted([{"adult": 1}, {"adult": 2, "known": 0}])
+    {'adult': 3, 'known': 0}
+    """
+    total: dict[str, int] = {}
+    for part in parts:
+        for name, number in part.items():
+            total[name] = total.get(name, 0) + number
+    return total
 
 
 def upkeep(totals: Mapping[str, str]) -> str:
@@ -178,6 +202,7 @@ def from_snapshot(table: str, snapshot: Snapshot) -> Commit:
         committed=True,
         snapshot_id=snapshot.id,
         upkeep=upkeep(snapshot.summary),
+        checks=json.loads(snapshot.summary.get(_CHECKS, "{}")),
         files=snapshot.count("added-data-files"),
         bytes=snapshot.count("added-files-size"),
         committed_at=datetime.fromtimestamp(snapshot.committed_at / 1000, UTC),

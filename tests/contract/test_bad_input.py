@@ -115,3 +115,8 @@ def test_a_refused_write_leaves_the_bookmark_where_it_was(filled: Any) -> None:
     with pytest.raises(SchemaError):
         lk.merge(new(filled), key="idd")
     assert new(filled).count() == 2
+
+
+def test_a_column_that_only_later_rows_of_a_frame_have_is_not_lost(lake: Any) -> None:
+    batch = lk.from_frame(lake, [{"id": 1}, {"id": 2, "name": "Bo"}], run_id="a")
+    assert [(row["id"], row["name"]) for row in batch.to_arrow().to_pylist()] == [(1, None), (2, "Bo")]

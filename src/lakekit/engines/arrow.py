@@ -70,7 +70,9 @@ def to_arrow(data: object) -> pa.Table:
     if isinstance(data, pa.RecordBatchReader):
         return data.read_all()
     if isinstance(data, list):
-        return pa.Table.from_pylist(data)
+        rows = cast("list[dict[str, Any]]", data)
+        names = dict.fromkeys(name for row in rows for name in row)
+        return pa.Table.from_pylist([{**names, **rows[0]}, *rows[1:]] if rows else rows)  # Arrow knows the columns of the first row only
     if type(data).__module__.startswith("pandas."):
         return pa.Table.from_pandas(data, preserve_index=False)  # type: ignore[arg-type] -- told by its module, without importing pandas
     for method in ("to_arrow_table", "to_arrow", "toArrow"):

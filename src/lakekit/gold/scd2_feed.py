@@ -25,6 +25,7 @@ from lakekit.gold.scd2_snapshot import snapshot_events_sql
 from lakekit.gold.scd2_spec import IS_CURRENT, IS_DELETE, IS_DELETED, Scd2Spec
 from lakekit.incremental import horizon, rejects
 from lakekit.incremental.order import nth, order_columns
+from lakekit.incremental.tallies import count_checks
 from lakekit.names import Identifier, text
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ def stage(
     session: Session, batch: Batch, into: Identifier, spec: Scd2Spec, condition: str, *, required: Sequence[str], state: TableState | None
 ) -> Feed:
     """The batch's rows in the spec's columns, with ``_is_delete``; those without a key or an instant are rejected, and those too late for ``state``."""
-    for item in batch.rejects:
-        session.stage(item.shared)
+    for node in batch.shared:
+        session.stage(node)
     rows = session.stage(batch.node)
     given = set(rows.schema.names)
     stored = [(name, kind) for name, kind in spec.columns]
@@ -95,7 +96,8 @@ def stage(
     bad = [rejects.gather(session, into, item) for item in (*batch.rejects, rejects.Rejects(nulls, nulls, batch.origin, batch.since))]
     sizes = [rejects.total(session, [item]) for item in bad]
     read = count(session, events)
-    figures = Commit(table=text(into), read=read + sum(sizes), rejected=sum(sizes), columns_not_carried=batch.not_carried)
+    checked = count_checks(session, batch.tallies, into=into)
+    figures = Commit(table=text(into), read=read + sum(sizes), rejected=sum(sizes), checks=checked, columns_not_carried=batch.not_carried)
     staged = Feed(events, tuple(item for item, size in zip(bad, sizes, strict=True) if size), figures)
     return staged if state is None else _in_time(session, state, staged, spec, batch)
 

@@ -21,6 +21,7 @@ from lakekit.identity.tables import PLACE, RECORDS, Layout, Run, Table, open_tab
 from lakekit.incremental import cas, rejects, target
 from lakekit.incremental.order import nth, order_columns
 from lakekit.incremental.record_key import record_key_sql
+from lakekit.incremental.tallies import count_checks
 from lakekit.names import text
 
 RECORD_ID = "lk_hash63(lk_text(source, 'STRING') || lk_text(record_key, 'STRING'))"
@@ -68,9 +69,9 @@ def gather(run: Run, sources: Sequence[Source]) -> Incoming:
     parts: dict[str, Node] = {}
     bad: list[Frame] = []
     for number, source in enumerate(sources):
-        for item in source.batch.rejects:
-            run.session.stage(item.shared)
-        rows = run.session.stage(source.batch.node) if source.batch.rejects else source.batch.node
+        for node in source.batch.shared:
+            run.session.stage(node)
+        rows = run.session.stage(source.batch.node) if source.batch.shared else source.batch.node
         missing = " OR ".join(f"{ident(name)} IS NULL" for name in source.key)
         nulls = Query(f"SELECT *, 'record_key' AS _rule, 'null_record_key' AS _reason FROM batch WHERE {missing}", {"batch": rows})
         failed = [
@@ -85,7 +86,11 @@ def gather(run: Run, sources: Sequence[Source]) -> Incoming:
     rejected = rejects.total(run.session, bad)
     found = run.session.one(Query("SELECT count(*) AS kept, coalesce(sum(_of), 0) AS read FROM records", {"records": staged}))
     figures = Commit(
-        table=text(run.into), read=int(found["read"]) + rejected, rejected=rejected, duplicates=int(found["read"]) - found["kept"]
+        table=text(run.into),
+        read=int(found["read"]) + rejected,
+        rejected=rejected,
+        duplicates=int(found["read"]) - found["kept"],
+        checks=count_checks(run.session, [tally for source in sources for tally in source.batch.tallies], into=run.into),
     )
     return Incoming(staged, tuple(bad), figures)
 

@@ -15,6 +15,7 @@ from lakekit.engines.protocol import count
 from lakekit.engines.types import ident
 from lakekit.errors import BookmarkLostError, ConfigError
 from lakekit.incremental import cas, rejects, sides, target
+from lakekit.incremental.tallies import count_checks
 from lakekit.names import TableName
 
 if TYPE_CHECKING:
@@ -76,14 +77,22 @@ def append(
         [*(name for name in batch.columns if name in system.BY_NAME and name not in {system.DELETED_AT, system.WRITE_ID}), system.WRITE_ID],
     )
     with batch.lake.engine.session() as session:
-        for item in batch.rejects:
-            session.stage(item.shared)
+        for node in batch.shared:
+            session.stage(node)
         bad = [rejects.gather(session, into_, item) for item in batch.rejects]
         rejected = rejects.total(session, bad)
         rows = session.stage(batch.node)
         size = count(session, rows)
         rejects.refuse_too_many(rejected, size + rejected, max_reject_fraction, into=into_)
-        figures = Commit(table=label, read=size + rejected, inserted=size, rejected=rejected, columns_not_carried=batch.not_carried)
+        checked = count_checks(session, batch.tallies, into=into_)
+        figures = Commit(
+            table=label,
+            read=size + rejected,
+            inserted=size,
+            rejected=rejected,
+            checks=checked,
+            columns_not_carried=batch.not_carried,
+        )
         if dry_run:
             return figures
         if rejected:

@@ -16,6 +16,7 @@ from lakekit.errors import ContractError
 from lakekit.incremental import horizon, rejects
 from lakekit.incremental.equal import same
 from lakekit.incremental.order import digest, newer, nth
+from lakekit.incremental.tallies import count_checks
 from lakekit.names import Identifier
 
 if TYPE_CHECKING:
@@ -88,8 +89,8 @@ def reduce(session: Session, batch: Batch, into: Identifier, spec: Spec) -> Work
     """Reduce to the last row of each key; NULL keys are rejected."""
     keys = [dotted(name, batch.schema) for name in spec.key]
     missing = " OR ".join(f"{key} IS NULL" for key in keys) if spec.null_keys == "reject" else "false"
-    for item in batch.rejects:
-        session.stage(item.shared)
+    for node in batch.shared:
+        session.stage(node)
     rows = session.stage(batch.node)
     least = ", ".join(
         f"min(k{index}) AS `min_{index}`, max(k{index}) AS `max_{index}`, count(k{index}) AS `values_{index}`" for index in range(len(keys))
@@ -116,7 +117,8 @@ def reduce(session: Session, batch: Batch, into: Identifier, spec: Spec) -> Work
         nulls = Query(f"SELECT *, 'key' AS _rule, 'null_key' AS _reason FROM batch WHERE {missing}", {"batch": rows})
         bad.append(rejects.gather(session, into, rejects.Rejects(nulls, nulls, batch.origin, batch.since)))
     rejected = rejects.total(session, bad)
-    commit = Commit(table=".".join(into), read=read + rejected, duplicates=read - size, rejected=rejected)
+    checked = count_checks(session, batch.tallies, into=into)
+    commit = Commit(table=".".join(into), read=read + rejected, duplicates=read - size, rejected=rejected, checks=checked)
     # Files are not looked for by a column that is NULL in some row: their statistics speak of values.
     bounds = {
         name: (found[f"min_{index}"], found[f"max_{index}"]) for index, name in enumerate(spec.key) if found[f"values_{index}"] == size

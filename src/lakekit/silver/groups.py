@@ -19,6 +19,7 @@ from lakekit.engines.types import dotted, ident
 from lakekit.errors import ConfigError, ContractError
 from lakekit.incremental import cas, changes, contract, rejects, target
 from lakekit.incremental.read import consume
+from lakekit.incremental.tallies import count_checks
 from lakekit.lake import Lake
 from lakekit.names import Columns, TableName, text
 from lakekit.names import columns as as_columns
@@ -151,8 +152,8 @@ def replace_groups(
     schema = target.schema_for(batch.schema, [*({system.RESCUED_DATA} & {*names}), system.WRITE_ID])
     began = time.perf_counter()
     with batch.lake.engine.session() as session:
-        for item in batch.rejects:
-            session.stage(item.shared)
+        for node in batch.shared:
+            session.stage(node)
         bad = [rejects.gather(session, into_, item) for item in batch.rejects]
         rejected = rejects.total(session, bad)
         rows = session.stage(Query(f"SELECT {', '.join(map(ident, schema.names[:-1]))} FROM batch", {"batch": batch.node}))
@@ -160,7 +161,8 @@ def replace_groups(
         read = count(session, rows)
         rejects.refuse_too_many(rejected, read + rejected, max_reject_fraction, into=into_)
         _refuse_strangers(session, rows, touched, groups.by, place=place)
-        figures = Commit(table=text(into_), read=read + rejected, rejected=rejected, columns_not_carried=batch.not_carried)
+        checked = count_checks(session, batch.tallies, into=into_)
+        figures = Commit(table=text(into_), read=read + rejected, rejected=rejected, checks=checked, columns_not_carried=batch.not_carried)
         if dry_run:
             found = found or TableState.not_there_yet(into_, schema)
         else:
