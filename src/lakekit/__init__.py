@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from lakekit.observability.report import report
     from lakekit.observability.status import status
     from lakekit.silver.append import append
+    from lakekit.silver.audit import audit
     from lakekit.silver.clean import clean
     from lakekit.silver.groups import read_new_groups, replace_groups
     from lakekit.silver.latest import latest
@@ -51,6 +52,7 @@ _HOMES = {
     "LakekitError": "errors",
     "Stream": "bronze.stream",
     "append": "silver.append",
+    "audit": "silver.audit",
     "backfill": "bronze.backfill",
     "checks": "",
     "clean": "silver.clean",
@@ -104,6 +106,7 @@ __all__ = [
     "Stream",
     "__version__",
     "append",
+    "audit",
     "backfill",
     "checks",
     "clean",

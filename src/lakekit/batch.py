@@ -117,6 +117,7 @@ class Batch:
         key: The upstream's own key, where it is known.
         rejects: Rows that failed a rule on the way here.
         tallies: The checks that rows were held to on the way here.
+        audits: What looks at the table before the write is published.
         sides: The tables that its rows were looked up in.
         groups: The whole groups that it holds: from `read_new_groups`.
         not_carried: Columns that a `select` left behind.
@@ -131,6 +132,7 @@ class Batch:
     key: tuple[str, ...] = ()
     rejects: tuple[Rejects, ...] = ()
     tallies: tuple[Tally, ...] = ()
+    audits: tuple[Callable[[TableState, int, str], Mapping[str, int]], ...] = ()
     sides: tuple[Side, ...] = ()
     groups: Groups | None = None
     not_carried: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from lakekit.clock import instant_of
 from lakekit.commit import Commit
-from lakekit.engines.iceberg import OWN_BRANCH
+from lakekit.engines.plan import OWN_BRANCH
 from lakekit.errors import CommitConflictError, ConfigError, TableError
 from lakekit.gold import scd2_memory
 from lakekit.incremental import cas, changes, contract, horizon

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from pyiceberg.io.pyarrow import schema_to_pyarrow
@@ -17,9 +17,6 @@ from lakekit.names import Identifier
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.table.metadata import TableMetadata
-
-OWN_BRANCH: Final = "lakekit_"
-"""What the names of branches begin with on which writes wait to reach main; those of crashed writes are left."""
 
 
 def state_of(name: Identifier, metadata: TableMetadata, native: Any) -> TableState:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     ValueFunction = Callable[..., pa.Array[Any]]
+
+OWN_BRANCH: Final = "lakekit_"
+"""What the names of branches begin with on which writes wait to reach main; those of crashed writes are left."""
 
 WriteMode = Literal["auto", "copy-on-write", "merge-on-read"]
 

@@ -28,6 +28,19 @@ class Landed:
     summary: Mapping[str, str] = attrs.field(factory=dict)
 
 
+@attrs.frozen(eq=False)
+class Audit:
+    """What stands between a write and its table: rows wait on a branch until they were looked at.
+
+    Attributes:
+        branch: The branch. One of that name, which an earlier run left, is replaced.
+        examine: Looks at the table as the branch's snapshot has it. What it raises leaves the branch where it is.
+    """
+
+    branch: str
+    examine: Callable[[int], None]
+
+
 class Prepared(Protocol):
     """Files that are written but not yet part of the table."""
 
@@ -41,8 +54,8 @@ class Prepared(Protocol):
         """Whether the same files are still right on top of a newer snapshot."""
         ...
 
-    def commit(self, state: TableState, *, bookmark: BookmarkWriter, summary: Mapping[str, str]) -> Landed:
-        """Make the files part of the table, on top of exactly the snapshot in ``state``.
+    def commit(self, state: TableState, *, bookmark: BookmarkWriter, summary: Mapping[str, str], audit: Audit | None = None) -> Landed:
+        """Make the files part of the table, on top of exactly the snapshot in ``state``; with an ``audit``, by way of its branch.
 
         Raises:
             CommitConflictError: The table has moved on. Nothing was committed.

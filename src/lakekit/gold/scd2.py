@@ -183,7 +183,7 @@ def merge_scd2(
 
         seconds = {"read": time.perf_counter() - began}
         state = state if dry_run else target.with_lineage(state, batch)
-        return cas.write(lake.engine, into_, state, batch.bookmark, plan, dry_run=dry_run, seconds=seconds)
+        return cas.write(lake.engine, into_, state, batch.bookmark, plan, dry_run=dry_run, seconds=seconds, audits=batch.audits)
 
 
 def _require_sense(feed: str, new_column: str, *, rebuild: bool, whole: bool) -> None:

@@ -171,6 +171,8 @@ def _sources(batches: Mapping[str, Batch], record_key: Mapping[str, Columns]) ->
         key = as_columns(record_key[name], place=place)
         target.require_columns(batches[name].columns, key, place=place)
         sides.refuse_sides(batches[name], place=place, hint="resolve the records first, and look them up later.")
+        if batches[name].audits:
+            raise ConfigError(place, "identities can't be audited: they are several tables, written one after another", got="audit()")
         found.append(records.Source(name, batches[name], key))
     return found
 

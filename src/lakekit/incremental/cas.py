@@ -9,7 +9,7 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal, Protocol, TypeVar
@@ -18,8 +18,8 @@ import attrs
 
 from lakekit.bookmark import BOOKMARK, WRITE_ID, Bookmark, Stored
 from lakekit.commit import Commit, upkeep
-from lakekit.engines.plan import Scan, TableState
-from lakekit.engines.protocol import BookmarkWriter, Engine, Prepared
+from lakekit.engines.plan import OWN_BRANCH, Scan, TableState
+from lakekit.engines.protocol import Audit, BookmarkWriter, Engine, Prepared
 from lakekit.errors import BookmarkLostError, CommitConflictError, TableError
 from lakekit.names import Identifier
 
@@ -80,6 +80,18 @@ def _in_summaries(state: TableState, write_id: int) -> bool:
     return any(found.summary.get(WRITE_ID) == str(write_id) for found in state.ancestry())
 
 
+class Gate(Protocol):
+    """An audit: looks at a table as a snapshot has it that waits on a branch, before it is published."""
+
+    def __call__(self, state: TableState, snapshot: int, branch: str, /) -> Mapping[str, int]:
+        """How many rows failed each check, by its name.
+
+        Raises:
+            ContractError: It is not to be published.
+        """
+        ...
+
+
 class Plan(Protocol):
     """Computes what a write would do to a table in the given state."""
 
@@ -105,8 +117,9 @@ def write(
     *,
     dry_run: bool = False,
     seconds: Mapping[str, float] | None = None,
+    audits: Sequence[Gate] = (),
 ) -> Commit:
-    """Carry a planned write out, once.
+    """Carry a planned write out, once; with ``audits``, by way of a branch that reaches the table only if they let it.
 
     The parent snapshot is asserted. When somebody else was quicker, the bookmark is looked at again: the write is rebased (only new
     files), computed anew, or found done.
@@ -114,9 +127,14 @@ def write(
     Raises:
         CommitConflictError: Another run consumed a part of the batch, or the table never stood still.
         BookmarkLostError: The table's bookmark is gone and the rows can't be told from those already there.
+        ContractError: An audit refused.
     """
     label = state.label
-    run = _Run(engine, bookmark, bookmark.write_id(label) if bookmark else secrets.randbits(63), plan, dry_run, dict(seconds or {}))
+    write_id = bookmark.write_id(label) if bookmark else secrets.randbits(63)
+    run = _Run(engine, bookmark, write_id, plan, dry_run, dict(seconds or {}), tuple(audits))
+    if audits and state.head is None and not dry_run:  # a branch needs a snapshot to start from
+        move(engine, state, lambda stored: stored)
+        state = engine.load(into)
     try:
         for attempt in range(ATTEMPTS):
             if attempt:
@@ -147,6 +165,7 @@ class _Run:
     plan: Plan
     dry_run: bool
     seconds: dict[str, float]
+    audits: tuple[Gate, ...] = ()
     _planned: Planned | None = None
     _prepared: Prepared | None = None
 
@@ -169,7 +188,7 @@ class _Run:
         if self._prepared is None:
             self._prepared = self._timed("write", planned.prepare)
         prepared = self._prepared
-        done = self._timed("commit", lambda: _land(self.engine, state, prepared, self.bookmark, self.write_id, figures))
+        done = self._timed("commit", lambda: _land(self, state, prepared, figures))
         self._prepared = None
         return attrs.evolve(done, seconds=self.seconds)
 
@@ -186,17 +205,27 @@ class _Run:
         return result
 
 
-def _land(engine: Engine, state: TableState, prepared: Prepared, bookmark: Bookmark, write_id: int, figures: Commit) -> Commit:
+def _land(run: _Run, state: TableState, prepared: Prepared, figures: Commit) -> Commit:
     before = stored(state)
+    checks = dict(figures.checks)
 
     def text(*, snapshot: int | None, sequence: int) -> str:
-        return before.advance(bookmark, write_id=write_id, sequence=sequence, snapshot=snapshot).to_json()
+        return before.advance(run.bookmark, write_id=run.write_id, sequence=sequence, snapshot=snapshot).to_json()
 
-    landed = prepared.commit(state, bookmark=text, summary={**engine.snapshot_properties, WRITE_ID: str(write_id), **figures.to_summary()})
+    def examine(snapshot: int) -> None:
+        there = run.engine.load(state.name)
+        for gate in run.audits:
+            checks.update(gate(there, snapshot, branch))
+
+    branch = f"{OWN_BRANCH}audit_{run.write_id:016x}"
+    audit = Audit(branch, examine) if run.audits else None
+    summary = {**run.engine.snapshot_properties, WRITE_ID: str(run.write_id), **figures.to_summary()}
+    landed = prepared.commit(state, bookmark=text, summary=summary, audit=audit)
     when = datetime.fromtimestamp(landed.committed_at / 1000, UTC)
     return attrs.evolve(
         figures,
         committed=True,
+        checks=checks,
         snapshot_id=landed.snapshot,
         upkeep=upkeep(landed.summary),
         files=landed.files,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lakekit.batch import Tally
 from lakekit.commit import counted
@@ -17,16 +17,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def count_checks(session: Session, tallies: Sequence[Tally], *, into: Identifier) -> dict[str, int]:
-    """How many rows failed each check, by its name. Nothing has been written yet.
+_HINT: Final = "mend the rules or the source; nothing was written."
+
+
+def count_checks(session: Session, tallies: Sequence[Tally], *, into: Identifier, hint: str = _HINT) -> dict[str, int]:
+    """How many rows failed each check, by its name. The table has not been touched yet.
 
     Raises:
         ContractError: A check that fails, or more rows rejected by one than it allows.
     """
-    return counted(_counted(session, one, into=into) for one in tallies)
+    return counted(_counted(session, one, into=into, hint=hint) for one in tallies)
 
 
-def _counted(session: Session, tally: Tally, *, into: Identifier) -> dict[str, int]:
+def _counted(session: Session, tally: Tally, *, into: Identifier, hint: str) -> dict[str, int]:
     found = session.one(tally.node)
     read = int(found["n"])
     failed = {check.name: int(found[f"c{index}"]) for index, check in enumerate(tally.checks)}
@@ -42,10 +45,5 @@ def _counted(session: Session, tally: Tally, *, into: Identifier) -> dict[str, i
         else:
             broken.append(shown)
     if broken:
-        raise ContractError(
-            text(into),
-            "expected the rows to pass the checks",
-            got=", ".join(broken),
-            hint="mend the rules or the source; nothing was written.",
-        )
+        raise ContractError(text(into), "expected the rows to pass the checks", got=", ".join(broken), hint=hint)
     return failed

@@ -112,4 +112,4 @@ def append(
             )
             return cas.Planned(figures, (lambda: session.append(state, stamped)) if size else None)
 
-        return cas.write(batch.lake.engine, into_, target.with_lineage(state, batch), batch.bookmark, plan)
+        return cas.write(batch.lake.engine, into_, target.with_lineage(state, batch), batch.bookmark, plan, audits=batch.audits)

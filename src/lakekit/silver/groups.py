@@ -177,7 +177,7 @@ def replace_groups(
             return _plan(session, state, rows, touched, groups.by, write_id, figures)
 
         seconds = {"read": time.perf_counter() - began}
-        return cas.write(batch.lake.engine, into_, found, batch.bookmark, plan, dry_run=dry_run, seconds=seconds)
+        return cas.write(batch.lake.engine, into_, found, batch.bookmark, plan, dry_run=dry_run, seconds=seconds, audits=batch.audits)
 
 
 def _refuse_strangers(session: Session, rows: Frame, touched: Frame | None, by: tuple[str, ...], *, place: str) -> None:

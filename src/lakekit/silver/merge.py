@@ -154,7 +154,7 @@ def merge(
 
         state = state if dry_run else target.with_lineage(state, batch)
         seconds = {"read": time.perf_counter() - began}
-        return cas.write(batch.lake.engine, into_, state, bookmark, plan, dry_run=dry_run, seconds=seconds)
+        return cas.write(batch.lake.engine, into_, state, bookmark, plan, dry_run=dry_run, seconds=seconds, audits=batch.audits)
 
 
 def _too_late(batch: Batch, work: Work, late: Node, spec: Spec) -> rejects.Rejects:

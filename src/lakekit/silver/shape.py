@@ -146,6 +146,7 @@ def union_by_name(*batches: Batch) -> Batch:
         key=first.key if all(batch.key == first.key for batch in batches) else (),
         rejects=tuple(item for batch in batches for item in batch.rejects),
         tallies=tuple(item for batch in batches for item in batch.tallies),
+        audits=tuple(item for batch in batches for item in batch.audits),
         not_carried=tuple(dict.fromkeys(name for batch in batches for name in batch.not_carried)),
         lineage={upstream: one for batch in batches for upstream, one in batch.lineage.items()},
         untyped=tuple(name for name in types if all(name in batch.untyped for batch in batches if name in batch.columns)),

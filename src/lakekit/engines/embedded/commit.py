@@ -17,21 +17,29 @@ from pyiceberg.exceptions import (
     ValidationException,
 )
 from pyiceberg.manifest import DataFile, DataFileContent
-from pyiceberg.table.refs import MAIN_BRANCH
+from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRefType
 from pyiceberg.table.snapshots import Operation
-from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, ValidatableTableRequirement
+from pyiceberg.table.update import (
+    AssertRefSnapshotId,
+    AssertTableUUID,
+    RemoveSnapshotRefUpdate,
+    SetPropertiesUpdate,
+    SetSnapshotRefUpdate,
+    TableUpdate,
+    ValidatableTableRequirement,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from lakekit import bookmark as marks
 from lakekit.engines.absent import half_there
 from lakekit.engines.embedded.snapshot import OneCommit, RowDelta
 from lakekit.engines.plan import TableState
-from lakekit.engines.protocol import BookmarkWriter, Landed
+from lakekit.engines.protocol import Audit, BookmarkWriter, Landed
 from lakekit.errors import CommitConflictError, RetryableError
 
 if TYPE_CHECKING:
     from pyiceberg.io import FileIO
-    from pyiceberg.table import Table, Transaction
+    from pyiceberg.table import Table
     from pyiceberg.table.metadata import TableMetadata
 
 log = logging.getLogger(__name__)
@@ -80,8 +88,8 @@ class PreparedFiles:
     fewest: int | None = None
     _may_be_named: bool = attrs.field(default=False, init=False)
 
-    def commit(self, state: TableState, *, bookmark: BookmarkWriter, summary: Mapping[str, str]) -> Landed:
-        """One snapshot with rows, bookmark and mirror, if ``state`` is still the table's head.
+    def commit(self, state: TableState, *, bookmark: BookmarkWriter, summary: Mapping[str, str], audit: Audit | None = None) -> Landed:
+        """One snapshot with rows, bookmark and mirror, if ``state`` is still the table's head; with an ``audit``, by way of its branch.
 
         Raises:
             CommitConflictError: The table has moved on. Nothing was committed.
@@ -101,11 +109,14 @@ class PreparedFiles:
         except FileNotFoundError as error:  # a manifest of the table; what was written of the new ones goes
             producer._clean_all_uncommitted()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] -- as below
             raise half_there(state.label, type(error).__name__) from error
-        transaction.set_properties({marks.BOOKMARK: mirror})
+        if audit is None:
+            transaction.set_properties({marks.BOOKMARK: mirror})
         self._may_be_named = True
+        updates = transaction._updates  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] -- pyiceberg commits only with requirements of its own
+        # Also the bookmark alone: another run may have moved it without a snapshot.
+        expect = {marks.BOOKMARK: state.properties.get(marks.BOOKMARK)}
         try:
-            # Also the bookmark alone: another run may have moved it without a snapshot.
-            _commit(transaction, state, expect={marks.BOOKMARK: state.properties.get(marks.BOOKMARK)})
+            _commit(updates if audit is None else _onto(audit.branch, updates), state, expect=expect)
         except CommitConflictError:
             self._may_be_named = False
             producer._clean_all_uncommitted()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] -- pyiceberg cleans up only in its own retry loop
@@ -115,6 +126,9 @@ class PreparedFiles:
             if _refreshed(state).metadata.snapshot_by_id(producer.snapshot_id) is None:
                 self._may_be_named = False
                 raise _not_landed(state) from None
+        if audit is not None:
+            audit.examine(producer.snapshot_id)
+            _publish(state, producer.snapshot_id, audit.branch, {marks.BOOKMARK: mirror}, expect)
         landed = table.metadata.snapshot_by_id(producer.snapshot_id)
         return Landed(
             producer.snapshot_id,
@@ -148,9 +162,41 @@ def set_properties(state: TableState, updates: Mapping[str, str], *, expect: Map
     transaction = OneCommit(state.native)
     transaction.set_properties(dict(updates))
     try:
-        _commit(transaction, state, expect=dict(expect))
+        updates_ = transaction._updates  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] -- see above
+        _commit(updates_, state, expect=dict(expect))
     except UNKNOWN:
         if not updates.items() <= _refreshed(state).properties.items():
+            raise _not_landed(state) from None
+
+
+def _onto(branch: str, updates: tuple[TableUpdate, ...]) -> tuple[TableUpdate, ...]:
+    """The updates that make a snapshot, with a branch in the place of main."""
+    return tuple(
+        update.model_copy(update={"ref_name": branch}) if isinstance(update, SetSnapshotRefUpdate) else update for update in updates
+    )
+
+
+def _publish(state: TableState, snapshot: int, branch: str, properties: Mapping[str, str], expect: dict[str, str | None]) -> None:
+    """Move main to a snapshot, if it is where it was, note the properties and let the branch go: all in one commit.
+
+    Raises:
+        CommitConflictError: The table has moved on. The branch stays.
+        RetryableError: The catalog broke off and can't be asked whether the commit landed.
+    """
+    updates = (
+        SetSnapshotRefUpdate(type=SnapshotRefType.BRANCH, **cast("Any", {"ref-name": MAIN_BRANCH, "snapshot-id": snapshot})),
+        RemoveSnapshotRefUpdate(**cast("Any", {"ref-name": branch})),
+        SetPropertiesUpdate(updates=dict(properties)),
+    )
+    try:
+        _commit(updates, state, expect=expect)
+    except UNKNOWN:
+        now = _refreshed(state).metadata
+        at = now.current_snapshot_id
+        while at is not None and at != snapshot:
+            found = now.snapshot_by_id(at)
+            at = found.parent_snapshot_id if found else None
+        if at is None:
             raise _not_landed(state) from None
 
 
@@ -171,7 +217,7 @@ def _not_landed(state: TableState) -> CommitConflictError:
     return CommitConflictError(state.label, "the commit's outcome was unknown, and it did not land", hint="run it again.")
 
 
-def _commit(transaction: Transaction, state: TableState, *, expect: dict[str, str | None]) -> None:
+def _commit(updates: tuple[TableUpdate, ...], state: TableState, *, expect: dict[str, str | None]) -> None:
     """Commit once. pyiceberg's own retries would rebase without looking at the bookmark."""
     table: Table = state.native
     requirements: tuple[Any, ...] = (
@@ -181,7 +227,7 @@ def _commit(transaction: Transaction, state: TableState, *, expect: dict[str, st
     if expect and isinstance(table.catalog, MetastoreCatalog):
         requirements = (*requirements, AssertProperties(expect=expect))
     try:
-        table._do_commit(updates=transaction._updates, requirements=requirements)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] -- see above
+        table._do_commit(updates=updates, requirements=requirements)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] -- as above
     except (CommitFailedException, ValidationException, ValueError) as error:
         # A ref rolled back between read and commit surfaces as a plain ValueError.
         raise CommitConflictError(state.label, "somebody else committed first", got=type(error).__name__, hint="run it again.") from error

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from lakekit import bookmark as marks
-from lakekit.engines.iceberg import OWN_BRANCH
-from lakekit.engines.plan import Frame, TableState
-from lakekit.engines.protocol import BookmarkWriter, Landed
+from lakekit.engines.plan import OWN_BRANCH, Frame, TableState
+from lakekit.engines.protocol import Audit, BookmarkWriter, Landed
 from lakekit.engines.spark import dialect, failures, settings
 from lakekit.engines.spark.jars import EXTENSIONS
 from lakekit.engines.types import dotted, ident
@@ -65,8 +64,8 @@ class PreparedRows:
     def discard(self) -> None:
         """Nothing was written yet."""
 
-    def commit(self, state: TableState, *, bookmark: BookmarkWriter, summary: Mapping[str, str]) -> Landed:
-        """Make the rows part of the table, on top of exactly the snapshot in ``state``.
+    def commit(self, state: TableState, *, bookmark: BookmarkWriter, summary: Mapping[str, str], audit: Audit | None = None) -> Landed:
+        """Make the rows part of the table, on top of exactly the snapshot in ``state``; with an ``audit``, by way of its branch.
 
         Raises:
             CommitConflictError: The table has moved on. Nothing was committed.
@@ -78,7 +77,7 @@ class PreparedRows:
             if state.head is None:
                 self._first(table, carried)
             else:
-                self._on_branch(table, state.head, carried)
+                self._on_branch(table, state.head, carried, audit)
         metadata = table.reload().metadata
         landed = _landed(metadata, carried)
         if landed is None or landed.summary is None:
@@ -101,11 +100,17 @@ class PreparedRows:
         with settings.writing(spark, {}):
             self._told_if_refused(lambda: writer.overwrite(functions(spark).lit(True)))
 
-    def _on_branch(self, table: SparkTable, base: int, carried: Mapping[str, str]) -> None:
-        branch = f"{OWN_BRANCH}{secrets.token_hex(8)}"
-        self._statement(f"ALTER TABLE {table.path} CREATE BRANCH {branch} AS OF VERSION {base}")
+    def _on_branch(self, table: SparkTable, base: int, carried: Mapping[str, str], audit: Audit | None) -> None:
+        branch = f"{OWN_BRANCH}{secrets.token_hex(8)}" if audit is None else audit.branch
+        create = "CREATE" if audit is None else "CREATE OR REPLACE"
+        self._statement(f"ALTER TABLE {table.path} {create} BRANCH {branch} AS OF VERSION {base}")
+        left = False
         try:
             self._write(f"{table.path}.branch_{branch}", carried)
+            if audit is not None:
+                left = True
+                audit.examine(table.reload().metadata.refs[branch].snapshot_id)
+                left = False
             call = f"CALL {ident(table.catalog)}.system.fast_forward({dialect.text(table.inner)}, 'main', {dialect.text(branch)})"
             try:
                 self._statement(call)
@@ -115,10 +120,14 @@ class PreparedRows:
                 if not _reached_main(table.reload(), branch):  # whether it landed is unknown otherwise
                     raise
         finally:
-            try:
-                self._statement(f"ALTER TABLE {table.path} DROP BRANCH {branch}")
-            except Exception:
-                log.warning("%s: could not drop branch %s", self.state.label, branch, exc_info=True)
+            if not left:
+                self._drop(table, branch)
+
+    def _drop(self, table: SparkTable, branch: str) -> None:
+        try:
+            self._statement(f"ALTER TABLE {table.path} DROP BRANCH {branch}")
+        except Exception:
+            log.warning("%s: could not drop branch %s", self.state.label, branch, exc_info=True)
 
     def _write(self, path: str, carried: Mapping[str, str]) -> None:
         spark = self.work.spark
