@@ -29,7 +29,7 @@ test: $(VENV)/.installed .venv-airflow/.installed servers lint docs  ## What mus
 test-fast: $(VENV)/.installed  ## Unit tests and doctests: no servers, under a minute
 	$(PYTEST) $(PARALLEL) -m "not server and not spark and not slow" --hypothesis-profile=fast --doctest-modules src tests/unit
 
-test-all: $(VENV)/.installed .venv-airflow/.installed servers lint docs  ## Everything, the slow tests too, and ten times the examples of the property tests
+test-all: $(VENV)/.installed .venv-airflow/.installed .venv-orchestrators/.installed servers lint docs  ## Everything, the slow tests too, and ten times the examples of the property tests
 	$(PYTEST) $(PARALLEL) -m "not spark" --hypothesis-profile=thorough --doctest-modules src tests
 	$(PYTEST) $(PARALLEL) $(SPARK) -m spark --hypothesis-profile=thorough
 	$(MAKE) test-minimums
@@ -58,9 +58,10 @@ lock: $(VENV)/.installed  ## Pin the newest versions that pyproject.toml allows
 	$(call compile,requirements/dev.txt,--extra all --group dev)
 	$(call compile,requirements/demo.txt,--extra postgres --extra mongo --extra kafka --group demo --constraint requirements/dev.txt)
 	$(call compile,requirements/airflow.txt,--extra postgres --extra mongo --extra kafka --group airflow)
+	$(call compile,requirements/orchestrators.txt,--extra postgres --group orchestrators)
 
 clean:  ## Remove everything that the other commands made
-	rm -rf $(VENV) $(DEMO_VENV) .venv-airflow .venv-spark-* site build dist .cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(DEMO_VENV) .venv-airflow .venv-orchestrators .venv-spark-* site build dist .cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # For every Python at once, and without addresses: where packages come from is the business of whoever installs them.
@@ -77,6 +78,9 @@ $(DEMO_VENV)/.installed: requirements/demo.txt pyproject.toml
 
 .venv-airflow/.installed: requirements/airflow.txt pyproject.toml
 	$(call install,.venv-airflow,$<)
+
+.venv-orchestrators/.installed: requirements/orchestrators.txt pyproject.toml
+	$(call install,.venv-orchestrators,$<)
 
 # Everything as pinned, but Spark.
 .venv-spark-%/.installed: requirements/dev.txt pyproject.toml
