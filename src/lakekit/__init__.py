@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lakekit.incremental.rewind import rewind
     from lakekit.lake import Lake, connect
     from lakekit.maintenance import maintain
+    from lakekit.observability.openlineage import openlineage_event
     from lakekit.observability.report import report
     from lakekit.observability.status import status
     from lakekit.silver.append import append
@@ -73,6 +74,7 @@ _HOMES = {
     "maintain": "maintenance",
     "merge": "silver.merge",
     "merge_scd2": "gold.scd2",
+    "openlineage_event": "observability.openlineage",
     "read": "incremental.read",
     "read_new": "incremental.read",
     "read_new_groups": "silver.groups",
@@ -127,6 +129,7 @@ __all__ = [
     "maintain",
     "merge",
     "merge_scd2",
+    "openlineage_event",
     "read",
     "read_new",
     "read_new_groups",
