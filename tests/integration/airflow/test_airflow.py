@@ -94,6 +94,7 @@ def test_the_hourly_batch_brings_bronze(airflow: Airflow, shop: Shop) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3_600)  # twenty runs, each in a process that imports Airflow first
 def test_three_hours_end_with_the_tables_of_the_script(airflow: Airflow, shop: Shop, tmp_path: Path) -> None:
     plain = lk.connect(tmp_path / "plain")
     for number, hour in enumerate(world.HOURS):
