@@ -52,7 +52,8 @@ def propagate(
 
     Args:
         lake: Where the tables are.
-        plan: Which columns are new, as planned for one of these tables.
+        plan: Which columns are new, as planned for one of these tables; what its policy left to a person (``fail``) is brought down too. Fields
+            inside of columns come with the rows to come, and are not filled: the log says so.
         path: The tables from the upper one down: ``["bronze.orders", "silver.orders", "gold.fact_orders"]``. The first gets the columns too, where it
             lacks them. Where a column or the key is another one than above, with expressions over the table above:
             ``("gold.fact_orders", {"device": "upper(device_type)", "order_key": "order_id"})``; columns that are not named stay behind then.
@@ -84,7 +85,10 @@ def propagate(
     import pyarrow as pa
 
     top, steps = _given(lake, path) if path is not None else _derived(lake, plan)
-    carried = [change for change in plan.added if len(change.path) == 1]
+    added = [change for change in plan.of("evolve", "fail") if change.kind == "additive"]
+    carried = [change for change in added if len(change.path) == 1]
+    if inner := [change.name for change in added if len(change.path) > 1]:
+        log.warning("%s: fields inside of columns come with rows to come, and are not filled: %s", plan.table, ", ".join(inner))
     if not dry_run:
         _ensure(lake, top, carried)
     names = {top: [change.column for change in carried]}
@@ -101,9 +105,8 @@ def propagate(
                 log.info("%s: its next merge_scd2 takes the columns", state.label)
                 commits.append(Commit(table=state.label))
                 continue
-            commit, above[lower] = _bring(
-                lake, session, above[upper], state, words, backfill=backfill, derived=path is None, dry_run=dry_run
-            )
+            source = above.get(upper) or _now_is(lake.engine.load(upper))
+            commit, above[lower] = _bring(lake, session, source, state, words, backfill=backfill, derived=path is None, dry_run=dry_run)
             commits.append(commit)
             key = contract.key(state)
             names.setdefault(lower, []).extend(name for name in words if name not in key and name not in names.get(lower, []))
@@ -116,6 +119,10 @@ class _Table:
 
     state: TableState
     rows: Node
+
+
+def _now_is(state: TableState) -> _Table:
+    return _Table(state, Scan(state, state.head))
 
 
 def _given(lake: Lake, path: Sequence[Hop]) -> tuple[Identifier, list[_Edge]]:
@@ -209,8 +216,7 @@ def _bring(
     commit = attrs.evolve(commit, committed=commit.committed or figures.committed)
     if dry_run:
         return commit, _Table(state, _overlaid(state, values, key, new))
-    state = lake.engine.load(state.name)
-    return commit, _Table(state, Scan(state, state.head))
+    return commit, _now_is(lake.engine.load(state.name))
 
 
 def _with(state: TableState, fields: Sequence[pa.Field]) -> Node:
