@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 CREATE, READ, UPDATE, DELETE, TRUNCATE = "c", "r", "u", "d", "t"
 _MESSAGE: Final = "m"
+_UPSERTS: Final = (CREATE, READ, UPDATE)
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _TRANSACTION: Final = {"status", "id", "event_count", "data_collections", "ts_ms"}
 _HEARTBEAT: Final = {"ts_ms", "ts_us", "ts_ns"}
@@ -90,16 +91,15 @@ class Source(msgspec.Struct, gc=False):
         return self.lsn if self.lsn is not None else last_of(self.sequence)
 
 
-class _Envelope(msgspec.Struct, gc=False):
-    op: str
-    source: Source
+class _Parts(msgspec.Struct, gc=False):
+    """A message's fields that tell what it is, as they stand. What it has not is empty."""
+
+    op: msgspec.Raw = msgspec.Raw()
+    source: msgspec.Raw = msgspec.Raw()
     before: msgspec.Raw = msgspec.Raw(b"null")
     after: msgspec.Raw = msgspec.Raw(b"null")
-
-
-class _Framed(msgspec.Struct, gc=False):
-    schema: msgspec.Raw
-    payload: msgspec.Raw
+    schema: msgspec.Raw = msgspec.Raw()
+    payload: msgspec.Raw = msgspec.Raw()
 
 
 def last_of(sequence: str | None) -> int | None:
@@ -153,7 +153,10 @@ class Unavailable:
 
     def without(self, image: bytes) -> tuple[bytes, tuple[str, ...]]:
         """A row without the columns that did not come, and their names."""
-        if not any(needle in image for needle in self._needles):
+        for needle in self._needles:
+            if needle in image:
+                break
+        else:
             return image, ()
         fields = self._fields.decode(image)
         gone = tuple(name for name, value in fields.items() if bytes(value) in self._encoded)
@@ -202,8 +205,8 @@ class JsonMessages:
         """Take how to read them."""
         self._reading = reading
         self._unavailable = Unavailable(reading.placeholder)
-        self._envelope = msgspec.json.Decoder(_Envelope)
-        self._framed = msgspec.json.Decoder(_Framed)
+        self._parts = msgspec.json.Decoder(_Parts)
+        self._source = msgspec.json.Decoder(Source)
         self._fields: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
         self._any = msgspec.json.Decoder()
 
@@ -228,23 +231,21 @@ class JsonMessages:
         names = None if key is None else unframed(self._any.decode(key))
         if value is None:
             return self._tombstone(names)
-        version: bytes | None = None
-        try:
-            framed = self._framed.decode(value)
-        except msgspec.ValidationError:
-            pass
-        else:
-            version, value = bytes(framed.schema), bytes(framed.payload)
+        version, parts = None, self._parts.decode(value)
+        if bytes(parts.schema) and bytes(parts.payload) and not bytes(parts.op):
+            version, value = bytes(parts.schema), bytes(parts.payload)
             if value == b"null":
                 return self._tombstone(names)
+            parts = self._parts.decode(value)
         try:
-            envelope = self._envelope.decode(value)
+            source = self._source.decode(parts.source) if bytes(parts.op) and bytes(parts.source) else None
         except msgspec.ValidationError:
+            source = None
+        if source is None:
             return self._flat(self._fields.decode(value), names, version)
-        found = self._of_envelope(envelope, names)
+        found = self._of_envelope(parts, names)
         if isinstance(found, Change):
-            source, found.version = envelope.source, version
-            found.lsn, found.micros = source.position, source.at
+            found.version, found.lsn, found.micros = version, source.position, source.at
             found.transaction = None if source.txId is None else str(source.txId)
         return found
 
@@ -253,16 +254,17 @@ class JsonMessages:
             return Skipped("tombstone")
         return Change(DELETE, msgspec.json.encode(key), key=canonical(key)) if type(key) is dict else Refused("no_key")
 
-    def _of_envelope(self, envelope: _Envelope, key: Any) -> Change | Skipped | Refused:
-        if envelope.op in {CREATE, READ, UPDATE}:
-            image = bytes(envelope.after)
-            return Refused("no_row") if image == b"null" else self._upsert(envelope.op, image, key)
-        if envelope.op == DELETE:
-            before = bytes(envelope.before)
+    def _of_envelope(self, parts: _Parts, key: Any) -> Change | Skipped | Refused:
+        operation = self._any.decode(parts.op)
+        if operation in _UPSERTS:
+            image = bytes(parts.after)
+            return Refused("no_row") if image == b"null" else self._upsert(operation, image, key)
+        if operation == DELETE:
+            before = bytes(parts.before)
             return self._delete({} if before == b"null" else self._fields.decode(before), key)
-        if envelope.op == TRUNCATE:
+        if operation == TRUNCATE:
             return Change(TRUNCATE, None)
-        return Skipped("logical_message") if envelope.op == _MESSAGE else Refused("unknown_operation")
+        return Skipped("logical_message") if operation == _MESSAGE else Refused("unknown_operation")
 
     def _upsert(self, operation: str, image: bytes, key: Any) -> Change:
         image, unavailable = self._unavailable.without(image)
