@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypedDict, get_args
 
 import attrs
 
@@ -12,6 +13,18 @@ DecimalHandling = Literal["precise", "string", "double"]
 TimePrecision = Literal["adaptive", "adaptive_time_microseconds", "connect", "isostring", "microseconds", "nanoseconds"]
 BinaryHandling = Literal["bytes", "base64", "base64-url-safe", "hex"]
 Tombstones = Literal["skip", "delete"]
+
+
+class DebeziumOptions(TypedDict, total=False):
+    """The arguments of `sources.Debezium`."""
+
+    schema: Mapping[str, str] | None
+    primary_key: str | Sequence[str] | None
+    decimal_handling: DecimalHandling
+    time_precision: TimePrecision
+    binary_handling: BinaryHandling
+    tombstones: Tombstones
+    unavailable_value: str
 
 
 @attrs.frozen

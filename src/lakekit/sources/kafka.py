@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
@@ -13,7 +13,7 @@ import attrs
 from lakekit import columns as system
 from lakekit.errors import ConfigError, SchemaError, SourceError
 from lakekit.sources import kafka_client, kafka_formats, kafka_offsets, kafka_options, kafka_read, kafka_registry
-from lakekit.sources.debezium_options import BinaryHandling, Changes, DecimalHandling, TimePrecision, Tombstones
+from lakekit.sources.debezium_options import Changes
 from lakekit.sources.kafka_offsets import OnGap, OnRecreated
 from lakekit.sources.kafka_options import Options
 from lakekit.sources.kafka_read import Read
@@ -24,6 +24,7 @@ from lakekit.sources.protocol import Details, Following, Increment, KeyRead, Sou
 if TYPE_CHECKING:
     from lakekit.engines.spark.tables import SparkEngine
     from lakekit.sources.debezium import Debezium
+    from lakekit.sources.debezium_options import DebeziumOptions
     from lakekit.sources.kafka_client import Connection
 
 Format = Literal["json", "avro", "json_schema"]
@@ -148,35 +149,23 @@ class Kafka:
         self,
         name: str,
         *,
-        schema: Mapping[str, str] | None = None,
         format: Literal["json", "avro"] = "json",
-        primary_key: str | Sequence[str] | None = None,
-        decimal_handling: DecimalHandling = "precise",
-        time_precision: TimePrecision = "adaptive",
-        binary_handling: BinaryHandling = "bytes",
-        tombstones: Tombstones = "skip",
-        unavailable_value: str = "__debezium_unavailable_value",
         start: Start = "earliest",
         on_recreated: OnRecreated = "raise",
         on_gap: OnGap = "raise",
         max_messages: int = 1_000_000,
+        **options: Unpack[DebeziumOptions],
     ) -> Debezium:
-        """A topic of changes that Debezium writes. `sources.Debezium` has the arguments that `topic` has not.
+        """A topic of changes that Debezium writes.
 
         Args:
             name: The topic: ``"shop.public.users"``.
-            schema: As in `sources.Debezium`.
             format: ``"json"``, with schemas in the messages or without; or ``"avro"``, with schemas in ``Kafka(registry=)``.
-            primary_key: As in `sources.Debezium`.
-            decimal_handling: As in `sources.Debezium`.
-            time_precision: As in `sources.Debezium`.
-            binary_handling: As in `sources.Debezium`.
-            tombstones: As in `sources.Debezium`.
-            unavailable_value: As in `sources.Debezium`.
-            start: As in `topic`.
-            on_recreated: As in `topic`.
-            on_gap: As in `topic`.
-            max_messages: As in `topic`.
+            start: As in `topic`, like the next three.
+            on_recreated: What a topic made anew means.
+            on_gap: What it means that messages are gone.
+            max_messages: How many messages one commit takes at most.
+            options: Those of `sources.Debezium`: ``schema``, ``primary_key``, ``decimal_handling`` …
 
         Raises:
             ConfigError: An argument is wrong.
@@ -185,16 +174,7 @@ class Kafka:
         from lakekit.sources.debezium import Debezium
 
         topic = self.topic(name, format=format, start=start, on_recreated=on_recreated, on_gap=on_gap, max_messages=max_messages)
-        return Debezium(
-            topic,
-            schema=schema,
-            primary_key=primary_key,
-            decimal_handling=decimal_handling,
-            time_precision=time_precision,
-            binary_handling=binary_handling,
-            tombstones=tombstones,
-            unavailable_value=unavailable_value,
-        )
+        return Debezium(topic, **options)
 
 
 def _rebuild(servers: str, options: Options | Callable[[], Options], registry: RegistryOptions, name: str) -> Kafka:
