@@ -12,7 +12,7 @@ import pytest
 import lakekit as lk
 from lakekit.errors import ConfigError, ContractError, GuardError, SchemaError
 from lakekit.gold.keys import hash63
-from tests.contract.helpers import figures, foreign, frame, made_elsewhere, snapshots
+from tests.contract.helpers import figures, foreign, frame, living, made_elsewhere, snapshots
 
 DIM = "gold.dim_people"
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -124,6 +124,32 @@ def test_other_options_than_the_dimension_was_made_with_are_refused(lake: Any) -
         put(lake, "b", event(1, 1, "b"), surrogate_key="user_key")
     with pytest.raises(ConfigError, match="valid_to"):
         put(lake, "b", event(1, 1, "b"), surrogate_key="person_key", valid_columns=("valid_from", "until"))
+
+
+def test_surrogate_keys_may_be_a_sequence_that_late_events_leave_as_it_is(lake: Any) -> None:
+    options: dict[str, Any] = {"surrogate_key": "person_key", "surrogate_keys": "sequence"}
+    put(lake, "a", event(1, 2, "a"), event(2, 0, "c"), event(1, 6, "b"), **options)
+    assert history(lake, "person_key") == [(1, "a", 2, 6, 1), (1, "b", 6, None, 2), (2, "c", 0, None, 3)]
+    facts = frame(lake, "facts", *({"fact": day, "id": 1, "at": at(day)} for day in (3, 5, 7)))
+    lk.merge(facts, into="silver.facts", key="fact")
+
+    def look_up() -> list[tuple[Any, ...]]:
+        found = lk.lookup(lk.read_new(lake, "silver.facts", into="gold.facts"), DIM, on="id", at="at", take="person_key")
+        lk.merge(found, key="fact")
+        return living(lake, "gold.facts", "fact", "person_key")
+
+    assert look_up() == [(3, 1), (5, 1), (7, 2)]
+    put(lake, "b", event(1, 4, "late"), event(1, 1, "early"), event(3, 0, "d"), **options)
+    assert history(lake, "person_key") == [
+        (1, "early", 1, 2, 1), (1, "a", 2, 4, 4), (1, "late", 4, 6, 5), (1, "b", 6, None, 2), (2, "c", 0, None, 3), (3, "d", 0, None, 6),
+    ]  # fmt: skip
+    assert look_up() == [(3, 4), (5, 5), (7, 2)]
+    assert not put(lake, "c", event(1, 4, "late"), event(3, 0, "d"), **options).committed
+    lk.verify_scd2(lake, DIM).require()
+    with pytest.raises(ConfigError, match="sequence"):
+        lk.lookup(frame(lake, "x", {"id": 1}), DIM, on="id", take="person_key", missing="infer")
+    with pytest.raises(ConfigError, match="surrogate_keys"):
+        put(lake, "d", event(1, 9, "z"), surrogate_key="person_key")
 
 
 # New columns.

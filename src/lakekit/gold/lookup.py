@@ -96,6 +96,12 @@ def looked_up(
         raise ConfigError(
             f"lookup(missing='infer'): {state.label}", "the dimension has no surrogate key", hint="merge_scd2(surrogate_key=…)."
         )
+    if missing == "infer" and noted.get("surrogate_keys", "hash") != "hash":
+        raise ConfigError(
+            f"lookup(missing='infer'): {state.label}",
+            "a member's number must be known before it is written, and the dimension's surrogate keys are a sequence",
+            hint="missing='unknown': the fact is looked up again when its member comes.",
+        )
     match = " AND ".join(f"r.{ident(ours)} = d.{ident(theirs)}" for ours, theirs in joined.items())
     condition = f"{match} AND {_valid(noted, at)}" + (f" AND d.{ident(surrogate)} >= 0" if surrogate else "")
     values = {ours: _taken(theirs, surrogate, missing, joined, state) for theirs, ours in taken.items()}

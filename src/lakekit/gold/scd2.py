@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -13,14 +14,14 @@ from lakekit.batch import Batch
 from lakekit.bookmark import Bookmark, Stored
 from lakekit.commit import Commit
 from lakekit.deletes import Deletes
-from lakekit.engines.plan import Frame, Node, Query, Scan, TableState
+from lakekit.engines.plan import Node, Query, Scan, TableState
 from lakekit.engines.protocol import count
 from lakekit.engines.types import ident
 from lakekit.errors import ConfigError
 from lakekit.gold import scd2_dimension as dimension
 from lakekit.gold import scd2_feed as feeds
 from lakekit.gold import scd2_memory as memory
-from lakekit.gold.scd2_dimension import NewColumn, touched_versions
+from lakekit.gold.scd2_dimension import NewColumn
 from lakekit.gold.scd2_snapshot import EFFECTIVE_AT, for_snapshots
 from lakekit.gold.scd2_spec import CHANGE, IS_CURRENT, SAYS, Scd2Spec, merge_on, state_columns
 from lakekit.gold.scd2_sql import changes_sql, counts_sql, members_sql
@@ -49,6 +50,7 @@ def merge_scd2(
     deletes: Deletes = Deletes("close"),
     new_column: NewColumn = "adopt",
     surrogate_key: str | None = None,
+    surrogate_keys: Literal["hash", "sequence"] = "hash",
     valid_columns: tuple[str, str] = ("valid_from", "valid_to"),
     open_until: str | None = None,
     first_version_from: str | None = None,
@@ -80,6 +82,8 @@ def merge_scd2(
             then on it is tracked. ``version_all``: the first event of each member that has a value opens a version. ``refuse``: an error, before
             anything is written. ``rebuild``: the members' histories are computed anew; the batch must hold all their events.
         surrogate_key: The name of the surrogate key column. None: none.
+        surrogate_keys: ``"hash"``: of the key, of later versions of key and ``valid_from``. ``"sequence"``: 1, 2, 3, in the order in which versions
+            came; the one thing that hangs on it. Members can't be inferred then, since nobody knows their number before they are written.
         valid_columns: The names of the validity columns.
         open_until: ISO text that open versions bear in ``valid_to``. Default: NULL.
         first_version_from: ISO text of the instant at which first versions begin.
@@ -90,7 +94,7 @@ def merge_scd2(
         max_reject_fraction: Refuse to write when more of the rows are rejected.
 
     Writes:
-        One row for each version: the columns, the surrogate key (63-bit hash of the key, later versions of key and ``valid_from``),
+        One row for each version: the columns, the surrogate key,
         ``valid_from`` and ``valid_to`` (half-open; NULL while open), ``is_current``, ``_is_inferred``, ``_absorbed``, ``_write_id``.
         The commit counts as ``late`` the events before one that was known of their member, and as ``unchanged`` those that said nothing new.
 
@@ -141,6 +145,7 @@ def merge_scd2(
         ignore_null=ignore_null,
         deletes="close" if deletes.mode == "soft" else deletes.mode,
         surrogate_key=surrogate_key,
+        surrogate_keys=surrogate_keys,
         valid_from=valid_columns[0],
         valid_to=valid_columns[1],
         open_until=open_until,
@@ -177,9 +182,10 @@ def merge_scd2(
 
         def plan(state: TableState, write_id: int) -> cas.Planned:
             # At each attempt: which deletes no version tells depends on the versions, and others may have remembered more.
-            told = dimension.with_stored_values(session, state, events, spec, () if observed else absent)
-            tombstones = memory.remember(lake, session, into_, state, told, spec, dry_run=dry_run)
-            return _plan(session, state, told, tombstones, spec, write_id, figures)
+            versions = dimension.touched_versions(session, state, events, spec)
+            told = dimension.with_stored_values(session, versions, events, spec, () if observed else absent)
+            tombstones = memory.remember(lake, session, into_, versions, told, spec, dry_run=dry_run)
+            return _plan(session, state, {"events": told, "versions": versions, "tombstones": tombstones}, spec, write_id, figures)
 
         seconds = {"read": time.perf_counter() - began}
         state = state if dry_run else target.with_lineage(state, batch)
@@ -208,17 +214,16 @@ def _is_whole(bookmark: Bookmark) -> bool:
     return bookmark.run_id is None and all(span.start is None for span in bookmark.spans.values())
 
 
-def _plan(
-    session: Session, state: TableState, events: Frame, tombstones: Node, spec: Scd2Spec, write_id: int, figures: Commit
-) -> cas.Planned:
-    inputs = {"events": events, "versions": touched_versions(session, state, events, spec), "tombstones": tombstones}
+def _plan(session: Session, state: TableState, inputs: Mapping[str, Node], spec: Scd2Spec, write_id: int, figures: Commit) -> cas.Planned:
     foreign = dimension.is_foreign(state)
-    changes: Node = Query(changes_sql(spec, foreign=foreign), inputs)
+    changes: Node = Query(changes_sql(spec, foreign=foreign, places=session.places, last=_last_number(session, state, spec)), inputs)
     if spec.surrogate_key is not None and not _has_members(session, state, spec.surrogate_key):
         names = ", ".join(ident(name) for name, _ in [*spec.columns, *((column.name, column.type) for column in state_columns(spec))])
+        nowhere = "".join(f", NULL AS {name}" for name in session.places)
         members = Query(members_sql(spec), {})
         changes = Query(
-            f"SELECT {names}, {CHANGE}, {SAYS} FROM changes UNION ALL SELECT {names}, 'insert' AS {CHANGE}, NULL AS {SAYS} FROM members",
+            f"SELECT {', '.join([names, CHANGE, SAYS, *session.places])} FROM changes"
+            f" UNION ALL SELECT {names}, 'insert' AS {CHANGE}, NULL AS {SAYS}{nowhere} FROM members",
             {"changes": changes, "members": members},
         )
     staged = session.stage(Query(f"SELECT *, CAST({write_id} AS BIGINT) AS `{system.WRITE_ID}` FROM changes", {"changes": changes}))
@@ -231,7 +236,7 @@ def _plan(
             {"c": staged},
         )
     )
-    told: dict[str, Any] = session.one(Query(counts_sql(spec), {"events": events, "versions": inputs["versions"], "changes": staged}))
+    told: dict[str, Any] = session.one(Query(counts_sql(spec), {**inputs, "changes": staged}))
     figures = attrs.evolve(
         figures,
         inserted=found["inserted"],
@@ -244,6 +249,14 @@ def _plan(
     touched = found["inserted"] + found["updated"] + found["removed"]
     rows = Query(f"SELECT * EXCEPT ({SAYS}) FROM staged", {"staged": staged})
     return cas.Planned(figures, (lambda: session.merge(state, rows, on=merge_on(spec, foreign=foreign))) if touched else None)
+
+
+def _last_number(session: Session, state: TableState, spec: Scd2Spec) -> int:
+    """The greatest surrogate key of a sequence; 0: there is none yet."""
+    if spec.surrogate_keys == "hash" or spec.surrogate_key not in state.schema.names or dimension.is_foreign(state):
+        return 0
+    words = f"SELECT coalesce(greatest(max({ident(spec.surrogate_key)}), 0), 0) AS n FROM stored"
+    return int(session.one(Query(words, {"stored": Scan(state, state.head)}))["n"])
 
 
 def _has_members(session: Session, state: TableState, surrogate_key: str) -> bool:

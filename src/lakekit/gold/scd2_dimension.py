@@ -101,6 +101,7 @@ def _noted(spec: Scd2Spec) -> dict[str, Any]:
     return {
         "key": list(spec.key),
         "surrogate_key": spec.surrogate_key,
+        "surrogate_keys": spec.surrogate_keys,
         "valid_from": spec.valid_from,
         "valid_to": spec.valid_to,
         "open_until": spec.open_until,
@@ -126,11 +127,11 @@ def require_same(state: TableState, spec: Scd2Spec) -> None:
                     hint="convert it, or let the dimension have columns of its own: valid_columns=.",
                 )
         return
-    for name, value in _noted(spec).items():
-        if noted[name] != value:
+    for name, value in _noted(spec).items():  # the first dimensions didn't note how their surrogate keys are made: hashes
+        if noted.get(name, "hash") != value:
             raise ConfigError(
                 f"merge_scd2({name}): {state.label}",
-                f"the dimension was made with {noted[name]!r}",
+                f"the dimension was made with {noted.get(name, 'hash')!r}",
                 got=repr(value),
                 hint="give what it was made with, or write to another table.",
             )
@@ -162,10 +163,15 @@ def table_schema(spec: Scd2Spec) -> pa.Schema:
     return pa.schema([pa.field(name, arrow_type(words)) for name, words in fields])
 
 
-def stored_versions(state: TableState, spec: Scd2Spec, *, bounds: Mapping[str, tuple[Any, Any]] | None = None) -> Node:
-    """The stored versions in the spec's columns and types, also where the table was not fitted (a dry run). Special members are left out."""
+def stored_versions(
+    state: TableState, spec: Scd2Spec, *, bounds: Mapping[str, tuple[Any, Any]] | None = None, places: Sequence[str] = ()
+) -> Node:
+    """The stored versions in the spec's columns and types, also where the table was not fitted (a dry run). Special members are left out.
+
+    ``places``: the columns that say where a row is stored, where they are wanted.
+    """
     fields = [*spec.columns, *((column.name, column.type) for column in state_columns(spec))]
-    scan: Node = Scan(state, state.head, bounds=dict(bounds or {}))
+    scan: Node = Scan(state, state.head, bounds=dict(bounds or {}), places=bool(places))
     there = {field.name: sql_type(field.type) for field in state.schema}
     fitting = {name for name, kind in fields if name in there and there[name] == sql_type(arrow_type(kind))}
 
@@ -176,7 +182,7 @@ def stored_versions(state: TableState, spec: Scd2Spec, *, bounds: Mapping[str, t
             return f"lk_refit({ident(name)}, {literal(there[name])}, {literal(kind)}) AS {ident(name)}"
         return f"CAST({ident(name) if name in there else 'NULL'} AS {kind}) AS {ident(name)}"
 
-    items = ", ".join(fitted(name, kind) for name, kind in fields)
+    items = ", ".join([*(fitted(name, kind) for name, kind in fields), *places])
     if ABSORBED in there:  # pyiceberg 0.12, which reads files that DuckDB can't, makes an empty list of structs out of NULL
         told = f"CASE WHEN size({ident(ABSORBED)}) > 0 THEN {ident(ABSORBED)} END AS {ident(ABSORBED)}"
         scan = Query(f"SELECT * EXCEPT ({ident(ABSORBED)}), {told} FROM stored", {"stored": scan})
@@ -189,26 +195,27 @@ def is_foreign(state: TableState) -> bool:
     return state.head is not None and not any(WRITE_ID in found.summary for found in state.ancestry())
 
 
-def touched_versions(session: Session, state: TableState, events: Frame, spec: Scd2Spec) -> Node:
-    """The stored versions of the keys that events are about, from the files that may hold them; all of a table that another tool filled.
+def touched_versions(session: Session, state: TableState, events: Frame, spec: Scd2Spec) -> Frame:
+    """The stored versions of the keys that events are about, from the files that may hold them, with the session's places.
 
-    (There, the columns that a dimension has for itself are missing, and are filled by the first merge.)
+    All versions of a table that another tool filled: there, the columns that a dimension has for itself are missing, and are filled by the
+    first merge.
     """
     if is_foreign(state):
-        return stored_versions(state, spec)
+        return session.stage(stored_versions(state, spec, places=session.places))
     figures = ", ".join(f"min({ident(name)}) AS `min_{index}`, max({ident(name)}) AS `max_{index}`" for index, name in enumerate(spec.key))
     found = session.one(Query(f"SELECT {figures} FROM events", {"events": events}))
     bounds = {name: (found[f"min_{index}"], found[f"max_{index}"]) for index, name in enumerate(spec.key)}
     same = " AND ".join(f"v.{ident(name)} = e.{ident(name)}" for name in spec.key)
-    return Query(
-        f"SELECT * FROM stored v LEFT SEMI JOIN events e ON {same}",
-        {"stored": stored_versions(state, spec, bounds=bounds), "events": events},
+    stored = stored_versions(state, spec, bounds=bounds, places=session.places)
+    return session.stage(
+        Query(f"SELECT * FROM stored v LEFT SEMI JOIN events e ON {same}", {"stored": stored, "events": events}, ordered=True)
     )
 
 
-def with_stored_values(session: Session, state: TableState, events: Frame, spec: Scd2Spec, absent: Sequence[str]) -> Frame:
+def with_stored_values(session: Session, versions: Frame, events: Frame, spec: Scd2Spec, absent: Sequence[str]) -> Frame:
     """Events with the values that were valid at their instants, in columns that the batch doesn't have: it says nothing about these."""
-    if not absent or state.head is None or spec.rebuild:
+    if not absent or spec.rebuild:
         return events
     kept = [name for name in events.schema.names if name not in absent]
     same = " AND ".join(f"e.{ident(name)} = v.{ident(name)}" for name in spec.key)
@@ -217,6 +224,6 @@ def with_stored_values(session: Session, state: TableState, events: Frame, spec:
     return session.stage(
         Query(
             f"SELECT {', '.join(items)} FROM events e LEFT JOIN versions v ON {same} AND {at} >= {begins} AND ({ends} IS NULL OR {at} < {ends})",
-            {"events": events, "versions": touched_versions(session, state, events, spec)},
+            {"events": events, "versions": versions},
         )
     )

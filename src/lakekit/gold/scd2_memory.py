@@ -18,7 +18,6 @@ from lakekit.engines.plan import Frame, Node, Query, Scan, TableState
 from lakekit.engines.protocol import count
 from lakekit.engines.types import arrow_type, ident, sql_type
 from lakekit.errors import ConfigError
-from lakekit.gold.scd2_dimension import touched_versions
 from lakekit.gold.scd2_spec import ABSORBED, AT, IS_DELETE, Scd2Spec, tombstone_columns
 from lakekit.gold.scd2_sql import tombstones_sql
 from lakekit.incremental import cas, contract, horizon, target
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from lakekit.lake import Lake
 
 
-def remember(lake: Lake, session: Session, into: Identifier, there: TableState, events: Frame, spec: Scd2Spec, *, dry_run: bool) -> Node:
+def remember(lake: Lake, session: Session, into: Identifier, versions: Frame, events: Frame, spec: Scd2Spec, *, dry_run: bool) -> Node:
     """The remembered deletes of the touched keys, after those of the events were added. A rebuild forgets what its events don't tell."""
     name = companion(into, "tombstones")
     fields = [(column.name, column.type) for column in tombstone_columns(spec)]
@@ -51,7 +50,6 @@ def remember(lake: Lake, session: Session, into: Identifier, there: TableState, 
         return session.stage(rows)
 
     def fresh(known: Node) -> Frame:
-        versions = touched_versions(session, there, events, spec)
         return session.stage(Query(tombstones_sql(spec), {"events": events, "versions": versions, "tombstones": known}))
 
     def changes(known: Node) -> Frame:
@@ -74,6 +72,9 @@ def remember(lake: Lake, session: Session, into: Identifier, there: TableState, 
 
     found = lake.find(name)
     known = remembered(found)
+    deletes = Query(f"SELECT * FROM events WHERE {ident(IS_DELETE)}", {"events": events})
+    if not spec.rebuild and not count(session, deletes):  # only a delete can leave one that ends nothing
+        return known
     if dry_run or not count(session, changes(known)):
         return known
     schema = pa.schema([*(pa.field(field, arrow_type(words)) for field, words in fields), pa.field(system.WRITE_ID, pa.int64())])

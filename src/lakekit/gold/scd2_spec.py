@@ -40,6 +40,10 @@ IS_DELETED: Final = "is_deleted"
 CHANGE: Final = "_change"
 SAYS: Final = "_says"
 """What a changed row says that the stored one didn't: other ``values``, another ``period``, or nothing that anybody sees (NULL)."""
+_NUMBERS: Final = {
+    "hash": "hash63(key) for the first version, hash63(key, valid_from) for later ones; -1, -2.",
+    "sequence": "1, 2, 3, as versions came; a member's first version keeps its number, whenever it begins; -1, -2.",
+}
 _ORDERABLE: Final = frozenset("itnDds")
 _PLACE: Final = "merge_scd2({})"
 
@@ -83,6 +87,7 @@ class Scd2Spec:
         ignore_null: Columns whose NULL carries the last value, until a delete.
         deletes: ``close`` ends the version; ``ignore``; ``new_record`` opens a version with ``is_deleted``; ``hard`` makes the rows vanish.
         surrogate_key: The name of the surrogate key. None: there is none, and no inferred or special members.
+        surrogate_keys: ``hash`` of the key, and of ``valid_from`` for later versions; or a ``sequence``, 1, 2, 3.
         valid_from: The name of the column that says when a version begins.
         valid_to: The name of the column that says when it ends.
         open_until: ISO text of the instant that open versions bear in ``valid_to``. None: NULL.
@@ -106,6 +111,7 @@ class Scd2Spec:
     ignore_null: tuple[str, ...] = attrs.field(default=(), converter=_names)
     deletes: DeleteMode = "close"
     surrogate_key: str | None = None
+    surrogate_keys: Literal["hash", "sequence"] = "hash"
     valid_from: str = "valid_from"
     valid_to: str = "valid_to"
     open_until: str | None = None
@@ -161,6 +167,8 @@ def _check(spec: Scd2Spec) -> None:
         raise ConfigError(_PLACE.format("key="), "expected at least one column", got="none")
     if spec.deletes not in {"close", "ignore", "new_record", "hard"}:
         raise ConfigError(_PLACE.format("deletes="), "expected 'close', 'ignore', 'new_record' or 'hard'", got=repr(spec.deletes))
+    if spec.surrogate_keys not in _NUMBERS:
+        raise ConfigError(_PLACE.format("surrogate_keys="), "expected 'hash' or 'sequence'", got=repr(spec.surrogate_keys))
     sequence = (spec.effective_at, *spec.order_by)
     _all_in("effective_at=", [spec.effective_at], known)
     _all_in("order_by=", spec.order_by, known)
@@ -257,7 +265,7 @@ def state_columns(spec: Scd2Spec) -> tuple[StateColumn, ...]:
     if spec.surrogate_key is not None:
         found.insert(
             0,
-            StateColumn(spec.surrogate_key, "BIGINT", "hash63(key) for the first version, hash63(key, valid_from) for later ones; -1, -2."),
+            StateColumn(spec.surrogate_key, "BIGINT", _NUMBERS[spec.surrogate_keys]),
         )
     if spec.deletes == "new_record":
         found.insert(

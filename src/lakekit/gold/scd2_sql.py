@@ -41,13 +41,14 @@ from lakekit.gold.scd2_spec import (
 _UP_TO_NOW: Final = "RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
 
 
-def changes_sql(spec: Scd2Spec, *, foreign: bool = False) -> str:
+def changes_sql(spec: Scd2Spec, *, foreign: bool = False, places: Sequence[str] = (), last: int = 0) -> str:
     """SQL for the rows to merge on ``merge_on(spec)``: full rows of the dimension, and ``_change``: 'insert', 'update' or 'delete'.
 
     A stored row that stays as it is isn't among them: running the same events again gives no row. ``foreign``: the stored rows are of
-    another tool, and all there are.
+    another tool, and all there are. ``places``: columns of ``versions`` that say where a row is stored, and are given on.
+    ``last``: the greatest surrogate key there is, where they are a sequence.
     """
-    return _with([*_runs(spec), *_versions(spec)], _difference(spec, merge_on(spec, foreign=foreign)))
+    return _with([*_runs(spec), *_versions(spec)], _difference(spec, merge_on(spec, foreign=foreign), places, last))
 
 
 def tombstones_sql(spec: Scd2Spec) -> str:
@@ -267,10 +268,12 @@ def _versions(spec: Scd2Spec) -> list[str]:
     own |= {IS_DELETED: "v.`__delete`"} if spec.deletes == "new_record" else {}
     if spec.surrogate_key is not None:
         parts = [(f"v.{ident(name)}", spec.type_of(name)) for name in spec.key]
-        own[spec.surrogate_key] = key_sql(parts, valid_from=("v.`__from`", spec.instant_type), first="v.`__run` = 1")
+        number = key_sql(parts, valid_from=("v.`__from`", spec.instant_type), first="v.`__run` = 1")
+        own[spec.surrogate_key] = number if spec.surrogate_keys == "hash" else "CAST(NULL AS BIGINT)"
     columns = [
         *(f"v.{ident(name)}" for name, _ in spec.columns),
         *(f"{own[column.name]} AS {ident(column.name)}" for column in state_columns(spec)),
+        *(["CASE WHEN v.`__run` > 1 THEN v.`__from` END AS `__slot`"] if spec.surrogate_keys == "sequence" else []),
     ]
     join = " AND ".join(f"v.{name} = m.{name}" for name in [*_keys(spec), "`__run`"])
     return [*steps, f"computed AS (SELECT {_list(columns)} FROM ended AS v LEFT JOIN memory AS m ON {join})"]
@@ -310,15 +313,25 @@ def _memory(spec: Scd2Spec) -> str:
     return f"memory AS (SELECT {group}, lk_collect({element}, {position}) AS {ident(ABSORBED)} FROM runs WHERE {members} GROUP BY {group} HAVING {having})"
 
 
-def _difference(spec: Scd2Spec, identity: Sequence[str]) -> str:
+def _difference(spec: Scd2Spec, identity: Sequence[str], places: Sequence[str], last: int) -> str:
     names = [name for name, _ in spec.columns] + [column.name for column in state_columns(spec)]
-    columns = [f"CASE WHEN c.`__there` THEN c.{ident(name)} ELSE s.{ident(name)} END AS {ident(name)}" for name in names]
+    values = {name: f"CASE WHEN c.`__there` THEN c.{ident(name)} ELSE s.{ident(name)} END" for name in names}
     change = "CASE WHEN s.`__there` IS NULL THEN 'insert' WHEN c.`__there` IS NULL THEN 'delete' ELSE 'update' END"
     on = " AND ".join(f"c.{ident(name)} = s.{ident(name)}" for name in identity)
     differs = " OR ".join(f"c.{ident(name)} IS DISTINCT FROM s.{ident(name)}" for name in names if name not in identity)
     # An inferred member goes only where a real version takes its place: facts point to it.
     where = f"s.`__there` IS NULL OR (c.`__there` IS NULL AND NOT COALESCE(s.{ident(IS_INFERRED)}, FALSE)) OR (c.`__there` AND ({differs}))"
-    source = f"(SELECT *, TRUE AS `__there` FROM computed) AS c FULL OUTER JOIN (SELECT *, TRUE AS `__there` FROM {_members(spec)}) AS s"
+    stored = f"SELECT *, TRUE AS `__there` FROM {_members(spec)}"
+    if spec.surrogate_keys == "sequence" and spec.surrogate_key is not None:
+        # A member's first version is the same one, whenever it begins, and a later one is known by when it begins: as with hashes.
+        vf, key, number = ident(spec.valid_from), _list(_keys(spec)), ident(spec.surrogate_key)
+        first = f"ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {vf} ASC NULLS FIRST) = 1"
+        stored = f"SELECT *, TRUE AS `__there`, CASE WHEN NOT ({first}) THEN {vf} END AS `__slot` FROM {_members(spec)}"
+        on = " AND ".join([*(f"c.{name} = s.{name}" for name in _keys(spec)), "c.`__slot` IS NOT DISTINCT FROM s.`__slot`"])
+        order = f"PARTITION BY s.{number} IS NULL ORDER BY {_list([*_keys(spec, 'c'), f'c.{vf}'])}"
+        values[spec.surrogate_key] = f"COALESCE(s.{number}, {last} + ROW_NUMBER() OVER ({order}))"
+    columns = [f"{value} AS {ident(name)}" for name, value in values.items()]
+    source = f"(SELECT *, TRUE AS `__there` FROM computed) AS c FULL OUTER JOIN ({stored}) AS s"
 
     def differ(some: Iterable[str]) -> str:
         return " OR ".join(f"c.{ident(name)} IS DISTINCT FROM s.{ident(name)}" for name in some) or "FALSE"
@@ -328,7 +341,8 @@ def _difference(spec: Scd2Spec, identity: Sequence[str]) -> str:
     kept = "c.`__there` AND s.`__there`"
     whole = "'values'" if spec.first_version_from is not None else "'period'"  # such a version doesn't begin at its event
     says = f"CASE WHEN {kept} AND ({differ(seen)}) THEN 'values' WHEN {kept} AND NOT ({differ(sorted(period))}) THEN NULL ELSE {whole} END"
-    return f"SELECT {_list([*columns, f'{change} AS {ident(CHANGE)}', f'{says} AS {ident(SAYS)}'])} FROM {source} ON {on} WHERE {where}"
+    columns += [f"{change} AS {ident(CHANGE)}", f"{says} AS {ident(SAYS)}", *(f"s.{name}" for name in places)]
+    return f"SELECT {_list(columns)} FROM {source} ON {on} WHERE {where}"
 
 
 def counts_sql(spec: Scd2Spec) -> str:

@@ -125,7 +125,7 @@ def _checks(state: TableState, noted: Mapping[str, Any]) -> dict[str, str]:
         found["versions that remember events outside of them"] = (
             f"{_size(ABSORBED)} > 0 AND size(filter({ident(ABSORBED)}, x -> {outside})) > 0"
         )
-    if noted["surrogate_key"]:
+    if noted["surrogate_key"] and noted.get("surrogate_keys", "hash") == "hash":
         parts = [(ident(name), sql_type(state.schema.field(name).type)) for name in noted["key"]]
         number = key_sql(parts, valid_from=(vf, kind), first="`__number` = 1")
         found["surrogate keys that are not what key and valid_from give"] = f"{ident(noted['surrogate_key'])} IS DISTINCT FROM {number}"
