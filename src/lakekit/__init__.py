@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from lakekit.observability.openlineage import openlineage_event
     from lakekit.observability.report import report
     from lakekit.observability.status import status
+    from lakekit.privacy import forget
+    from lakekit.report import status
     from lakekit.silver.append import append
     from lakekit.silver.audit import audit
     from lakekit.silver.clean import clean
@@ -61,6 +63,7 @@ _HOMES = {
     "create_table": "tables",
     "errors": "",
     "evolution": "",
+    "forget": "privacy",
     "from_frame": "incremental.read",
     "gold": "",
     "golden": "identity.golden",
@@ -116,6 +119,7 @@ __all__ = [
     "create_table",
     "errors",
     "evolution",
+    "forget",
     "from_frame",
     "gold",
     "golden",

@@ -22,7 +22,7 @@ from lakekit.engines.protocol import count
 from lakekit.engines.sql import literal
 from lakekit.engines.types import arrow_type, ident
 from lakekit.errors import ConfigError
-from lakekit.incremental import cas, rejects, target
+from lakekit.incremental import cas, forgotten, rejects, target
 from lakekit.names import Identifier, TableName
 from lakekit.sources.protocol import Overlap, Source, Target
 
@@ -167,7 +167,7 @@ def _append(
         known = overlap_of(incoming, fitted)
         overlap = known if known and known.filling else Overlap(None, None) if stored.epoch else known
         arrived = arriving(session, state, incoming, fitted)
-        rows = fresh(session, state, arrived, overlap)
+        rows = forgotten.left_out(lake, state, fresh(session, state, arrived, overlap), arrived.schema, place="ingest")
         prepared = session.append(state, _stamped(rows, arrived.schema, write_id, instant))
         seconds = {"read": time.perf_counter() - began}
         landed = False

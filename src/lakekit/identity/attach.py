@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from lakekit.batch import Batch, Side
 from lakekit.engines.plan import Node, Query, Scan
 from lakekit.engines.types import ident, sql_type
 from lakekit.errors import ConfigError, SchemaError
-from lakekit.identity.tables import PROPERTY, RECORD
+from lakekit.identity.tables import MASTER, PROPERTY, RECORD
 from lakekit.incremental import sides
 from lakekit.incremental.record_key import record_key_sql
 from lakekit.incremental.target import require_columns
 from lakekit.names import Columns, TableName
 from lakekit.names import columns as as_columns
-
-MASTER: Final = "master_user_id"
 
 
 def with_identity(batch: Batch, identities: TableName, *, source_column: str, record_key: Columns) -> Batch:

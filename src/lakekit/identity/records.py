@@ -17,8 +17,8 @@ from lakekit.engines.protocol import count
 from lakekit.engines.sql import literal
 from lakekit.engines.types import ident, sql_type
 from lakekit.errors import CommitConflictError, ContractError
-from lakekit.identity.tables import PLACE, RECORDS, Layout, Run, Table, open_table, put
-from lakekit.incremental import cas, rejects, target
+from lakekit.identity.tables import ERASED, PLACE, RECORDS, Layout, Run, Table, open_table, put
+from lakekit.incremental import cas, forgotten, rejects, target
 from lakekit.incremental.order import nth, order_columns
 from lakekit.incremental.record_key import record_key_sql
 from lakekit.incremental.tallies import count_checks
@@ -81,7 +81,9 @@ def gather(run: Run, sources: Sequence[Source]) -> Incoming:
         bad += [rejects.gather(run.session, run.into, item) for item in failed]
         parts[f"part_{number}"] = Query(_records_sql(source, columns, missing), {"batch": rows})
     union = " UNION ALL ".join(f"SELECT * FROM {name}" for name in parts)
-    staged = run.session.stage(Query(f"SELECT {RECORD_ID} AS record_id, * FROM ({union})", parts))
+    known = pa.schema([("source", pa.string()), ("record_key", pa.string())])
+    living = forgotten.left_out(run.lake, run.lake.find(run.into), Query(union, parts), known, place=PLACE)
+    staged = run.session.stage(Query(f"SELECT {RECORD_ID} AS record_id, * FROM living", {"living": living}))
     bad = [item for item in bad if count(run.session, item)]
     rejected = rejects.total(run.session, bad)
     found = run.session.one(Query("SELECT count(*) AS kept, coalesce(sum(_of), 0) AS read FROM records", {"records": staged}))
@@ -180,7 +182,10 @@ def _bookmark(table: Table, bookmark: Bookmark) -> Bookmark:
 
 def _refuse_collisions(run: Run, incoming: Incoming, table: Table) -> None:
     doubled = "SELECT record_id FROM incoming GROUP BY record_id HAVING count(*) > 1"
-    taken = "SELECT i.record_id FROM incoming i JOIN stored t ON t.record_id = i.record_id WHERE t.source <> i.source OR t.record_key <> i.record_key"
+    taken = (
+        "SELECT i.record_id FROM incoming i JOIN stored t ON t.record_id = i.record_id "
+        f"WHERE t.source <> i.source OR (t.record_key <> i.record_key AND t.record_key NOT LIKE '{ERASED}%')"
+    )
     found = run.session.one(
         Query(f"SELECT count(*) AS n FROM ({doubled} UNION ALL {taken})", {"incoming": incoming.rows, "stored": table.rows})
     )

@@ -76,8 +76,10 @@ def adapt(batch: Batch, into: Identifier, state: TableState | None, *, on_change
         SchemaError: The policy says that a person decides. Nothing was written.
         ConfigError: An unknown policy.
     """
+    from lakekit.incremental import forgotten
+
     require_policy(on_change, place=place)
-    batch = _settled(batch, state)
+    batch = forgotten.without(_settled(batch, state), state, place=place)
     if state is None:
         refuse_new_table(batch.lake, into, batch.schema, on_change, place=place)
         return batch
