@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, NamedTuple, Protocol, cast, runtime_checkable
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 import attrs
 
@@ -79,6 +79,15 @@ class BesideRule(Protocol):
 
     def given(self, other: str | None, /) -> Rule:
         """The rule for the rows in which the other column has this text."""
+        ...
+
+
+@runtime_checkable
+class VectorRule(Protocol):
+    """A rule that refuses nothing, and knows a way over Arrow arrays for texts of ASCII: most are, and the way is ten times as fast."""
+
+    def over_ascii(self, texts: Any, /) -> Any:
+        """What ``scalar`` gives for each text of an Arrow array, all of them ASCII or NULL, as another one."""
         ...
 
 

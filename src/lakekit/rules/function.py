@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import attrs
 
 from lakekit.errors import ConfigError
-from lakekit.rules.base import BesideRule, InputType, Rule, beside_column, chain_input_type, chain_output_type, check_chain
+from lakekit.rules.base import BesideRule, InputType, Rule, VectorRule, beside_column, chain_input_type, chain_output_type, check_chain
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -96,9 +96,15 @@ class ChainFunction:
 
     chain: tuple[Rule, ...] = attrs.field(converter=_tuple)
     cache_size: int = attrs.field(default=DEFAULT_CACHE_SIZE, kw_only=True)
+    beside: str | None = attrs.field(init=False, repr=False, eq=False)
+    """The other column that the rules look at. None: none."""
+    _vectors: tuple[VectorRule, ...] | None = attrs.field(init=False, repr=False, eq=False)
     _memory: Memory = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "beside", beside_column(self.chain))
+        vectors = tuple(rule for rule in self.chain if isinstance(rule, VectorRule))
+        object.__setattr__(self, "_vectors", vectors if len(vectors) == len(self.chain) else None)
         object.__setattr__(self, "_memory", Memory(self.cache_size))
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -125,11 +131,6 @@ class ChainFunction:
 
         return pa.struct([("value", _value_type(self.output_type)), ("rule", pa.string()), ("reason", pa.string())])
 
-    @property
-    def beside(self) -> str | None:
-        """The other column that the rules look at. None: none."""
-        return beside_column(self.chain)
-
     def scalar(self, value: str | None, other: str | None = None, /) -> object:
         """The clean value, or a ``Refused``, for one text, and for the text of the other column where the rules look at one.
 
@@ -152,6 +153,27 @@ class ChainFunction:
     def __call__(self, values: Values, others: Values | None = None) -> pa.StructArray:
         """Apply the chain to each distinct text once. As many rows come out as went in, in the same order."""
         text = _strings(values) if others is None else _pairs(_strings(others), _strings(values))
+        return self._worked_out(text) if self._vectors is None else self._by_vectors(text, self._vectors)
+
+    def _by_vectors(self, text: Array, rules: Sequence[VectorRule]) -> pa.StructArray:
+        """Texts of ASCII all at once, and the others each by itself."""
+        import pyarrow as pa
+        import pyarrow.compute
+
+        compute: Any = pyarrow.compute
+        other = compute.invert(compute.string_is_ascii(text)).fill_null(fill_value=False)
+        clean = compute.if_else(other, pa.scalar(None, pa.string()), text) if other.true_count else text
+        for rule in rules:
+            clean = rule.over_ascii(clean)
+        nothing = pa.nulls(len(text), pa.string())
+        fields = [clean, nothing, nothing]
+        if other.true_count:
+            found = self._worked_out(text.filter(other)).flatten()
+            fields = [compute.replace_with_mask(field, other, one) for field, one in zip(fields, found, strict=True)]
+        return pa.StructArray.from_arrays(fields, type=self.arrow_type())
+
+    def _worked_out(self, text: Array) -> pa.StructArray:
+        """Each distinct text once, in Python."""
         encoded: Any = text.dictionary_encode()
         texts = _texts(encoded.dictionary)
         results = self._results(texts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import attrs
 
@@ -13,6 +13,14 @@ from lakekit.rules.native import literal, replace_all
 
 _PASSES_NULL: Final = Result(None)
 _ENDS: Final = rf"\A{EDGES_CLASS}+|{EDGES_CLASS}+\z"
+_ASCII_SPACES: Final = "".join(character for character in EDGES if character.isascii())
+_ASCII_SPACE_RUN: Final = r"[\x{0}-\x{20}\x{7F}]+"
+
+
+def _compute() -> Any:
+    import pyarrow.compute
+
+    return pyarrow.compute
 
 
 @attrs.frozen
@@ -32,6 +40,10 @@ class Trim(PythonRule):
         """The same in SQL."""
         return replace_all(column, _ENDS, "")
 
+    def over_ascii(self, texts: Any, /) -> Any:
+        """The same over Arrow."""
+        return _compute().ascii_trim(texts, characters=_ASCII_SPACES)
+
 
 @attrs.frozen
 class SquashSpaces(PythonRule):
@@ -50,6 +62,11 @@ class SquashSpaces(PythonRule):
         """The same in SQL."""
         return replace_all(replace_all(column, f"{SPACES_CLASS}+", " "), _ENDS, "")
 
+    def over_ascii(self, texts: Any, /) -> Any:
+        """The same over Arrow."""
+        squashed = _compute().replace_substring_regex(texts, pattern=_ASCII_SPACE_RUN, replacement=" ")
+        return _compute().ascii_trim(squashed, characters=_ASCII_SPACES)
+
 
 @attrs.frozen
 class Lower(PythonRule):
@@ -65,6 +82,10 @@ class Lower(PythonRule):
         """The text in lower case."""
         return _PASSES_NULL if value is None else Result(value.lower())
 
+    def over_ascii(self, texts: Any, /) -> Any:
+        """The same over Arrow."""
+        return _compute().ascii_lower(texts)
+
 
 @attrs.frozen
 class Upper(PythonRule):
@@ -79,6 +100,10 @@ class Upper(PythonRule):
     def scalar(self, value: str | None, /) -> Result:
         """The text in upper case."""
         return _PASSES_NULL if value is None else Result(value.upper())
+
+    def over_ascii(self, texts: Any, /) -> Any:
+        """The same over Arrow."""
+        return _compute().ascii_upper(texts)
 
 
 @attrs.frozen
@@ -107,6 +132,14 @@ class EmptyToNull(PythonRule):
         if len(words) < len(self.also):
             return None
         return f"CASE WHEN {blank} OR {replace_all(column, _ENDS, '')} IN ({', '.join(words)}) THEN NULL ELSE {column} END"
+
+    def over_ascii(self, texts: Any, /) -> Any:
+        """The same over Arrow."""
+        import pyarrow as pa
+
+        nothing = pa.array(["", *self.also], pa.string())
+        blank = _compute().is_in(_compute().ascii_trim(texts, characters=_ASCII_SPACES), value_set=nothing)
+        return _compute().if_else(blank, pa.scalar(None, pa.string()), texts)
 
 
 def trim() -> Trim:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import attrs
 
@@ -32,6 +32,10 @@ class Normalize(PythonRule):
         """The text in its normal form."""
         return Result(value if value is None or value.isascii() else unicodedata.normalize(self.form, value))
 
+    def over_ascii(self, texts: Any, /) -> Any:
+        """Themselves: ASCII is in every normal form."""
+        return texts
+
 
 @attrs.frozen
 class FixMojibake(PythonRule):
@@ -55,6 +59,10 @@ class FixMojibake(PythonRule):
             if text == before:
                 return Result(text)
         return Result(value)  # one that changes for ever was no text to begin with
+
+    def over_ascii(self, texts: Any, /) -> Any:
+        """Themselves: nothing in ASCII was decoded wrongly."""
+        return texts
 
 
 def normalize(form: Form) -> Normalize:
