@@ -84,10 +84,15 @@ class BesideRule(Protocol):
 
 @runtime_checkable
 class VectorRule(Protocol):
-    """A rule that refuses nothing, and knows a way over Arrow arrays for texts of ASCII: most are, and the way is ten times as fast."""
+    """A rule that refuses nothing, and knows a way over Arrow arrays for plain texts, which is ten times as fast. Most texts are plain."""
 
-    def over_ascii(self, texts: Any, /) -> Any:
-        """What ``scalar`` gives for each text of an Arrow array, all of them ASCII or NULL, as another one."""
+    @property
+    def plain(self) -> Literal["ascii", "latin"]:
+        """Which texts it takes that way: those of ASCII, or also those of ``characters.LATIN``."""
+        ...
+
+    def over_plain(self, texts: Any, /) -> Any:
+        """What ``scalar`` gives for each text of an Arrow array, all of them plain or NULL, as another one. It is as plain."""
         ...
 
 

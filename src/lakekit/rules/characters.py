@@ -51,6 +51,19 @@ SPACES_CLASS: Final = _regex_class(_SPACES)
 EDGES_CLASS: Final = _regex_class(_SPACES + _DIRECTION_MARKS)
 INVISIBLE_CLASS: Final = _regex_class(_SPACES + _DIRECTION_MARKS + _JOINERS)
 
+
+def _latin() -> str:
+    """The letters below U+0180 and all else there that both cases map one to one, to another one of them."""
+    both = [(chr(code), chr(code).lower(), chr(code).upper()) for code in range(0x180)]
+    kept = {character for character, low, up in both if len(low) == len(up) == 1 and max(ord(low), ord(up)) < 0x180}
+    return "".join(character for character, low, up in both if {character, low, up} <= kept)
+
+
+LATIN: Final = _latin()
+"""Characters of Latin scripts for which Arrow's mapping of case is Python's, and which are as they are in NFC."""
+
+ALL_LATIN: Final = r"\A[" + "".join(rf"\x{{{ord(character):X}}}" for character in LATIN) + r"]*\z"
+
 SPACE_RUN: Final = re.compile("[" + re.escape(SPACES) + "]+")
 
 _FULL_WIDTH_AND_MARKS: Final[dict[int, str | None]] = {

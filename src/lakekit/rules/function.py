@@ -10,6 +10,7 @@ import attrs
 
 from lakekit.errors import ConfigError
 from lakekit.rules.base import BesideRule, InputType, Rule, VectorRule, beside_column, chain_input_type, chain_output_type, check_chain
+from lakekit.rules.characters import ALL_LATIN
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -155,16 +156,27 @@ class ChainFunction:
         text = _strings(values) if others is None else _pairs(_strings(others), _strings(values))
         return self._worked_out(text) if self._vectors is None else self._by_vectors(text, self._vectors)
 
+    @property
+    def refuses_nothing(self) -> bool:
+        """Whether all texts pass, so that `values` says all. Bytes that are no text never do."""
+        return self._vectors is not None
+
+    def values(self, texts: Values) -> Array:
+        """The clean values alone."""
+        return cast("Array", self(texts).field("value"))
+
     def _by_vectors(self, text: Array, rules: Sequence[VectorRule]) -> pa.StructArray:
-        """Texts of ASCII all at once, and the others each by itself."""
+        """Plain texts all at once, and the others each by itself."""
         import pyarrow as pa
         import pyarrow.compute
 
         compute: Any = pyarrow.compute
         other = compute.invert(compute.string_is_ascii(text)).fill_null(fill_value=False)
+        if other.true_count and all(rule.plain == "latin" for rule in rules):
+            other = compute.replace_with_mask(other, other, compute.invert(compute.match_substring_regex(text.filter(other), ALL_LATIN)))
         clean = compute.if_else(other, pa.scalar(None, pa.string()), text) if other.true_count else text
         for rule in rules:
-            clean = rule.over_ascii(clean)
+            clean = rule.over_plain(clean)
         nothing = pa.nulls(len(text), pa.string())
         fields = [clean, nothing, nothing]
         if other.true_count:

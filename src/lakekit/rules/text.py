@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 import attrs
 
@@ -13,8 +13,6 @@ from lakekit.rules.native import literal, replace_all
 
 _PASSES_NULL: Final = Result(None)
 _ENDS: Final = rf"\A{EDGES_CLASS}+|{EDGES_CLASS}+\z"
-_ASCII_SPACES: Final = "".join(character for character in EDGES if character.isascii())
-_ASCII_SPACE_RUN: Final = r"[\x{0}-\x{20}\x{7F}]+"
 
 
 def _compute() -> Any:
@@ -31,6 +29,7 @@ class Trim(PythonRule):
     input_type: ClassVar[InputType] = "string"
     output_type: ClassVar[str | None] = "string"
     idempotent: ClassVar[bool] = True
+    plain: ClassVar[Literal["ascii", "latin"]] = "latin"
 
     def scalar(self, value: str | None, /) -> Result:
         """The text without what is invisible at its ends."""
@@ -40,9 +39,9 @@ class Trim(PythonRule):
         """The same in SQL."""
         return replace_all(column, _ENDS, "")
 
-    def over_ascii(self, texts: Any, /) -> Any:
+    def over_plain(self, texts: Any, /) -> Any:
         """The same over Arrow."""
-        return _compute().ascii_trim(texts, characters=_ASCII_SPACES)
+        return _compute().utf8_trim(texts, characters=EDGES)
 
 
 @attrs.frozen
@@ -53,6 +52,7 @@ class SquashSpaces(PythonRule):
     input_type: ClassVar[InputType] = "string"
     output_type: ClassVar[str | None] = "string"
     idempotent: ClassVar[bool] = True
+    plain: ClassVar[Literal["ascii", "latin"]] = "latin"
 
     def scalar(self, value: str | None, /) -> Result:
         """The text with single spaces."""
@@ -62,10 +62,10 @@ class SquashSpaces(PythonRule):
         """The same in SQL."""
         return replace_all(replace_all(column, f"{SPACES_CLASS}+", " "), _ENDS, "")
 
-    def over_ascii(self, texts: Any, /) -> Any:
+    def over_plain(self, texts: Any, /) -> Any:
         """The same over Arrow."""
-        squashed = _compute().replace_substring_regex(texts, pattern=_ASCII_SPACE_RUN, replacement=" ")
-        return _compute().ascii_trim(squashed, characters=_ASCII_SPACES)
+        squashed = _compute().replace_substring_regex(texts, pattern=f"{SPACES_CLASS}+", replacement=" ")
+        return _compute().utf8_trim(squashed, characters=EDGES)
 
 
 @attrs.frozen
@@ -77,14 +77,15 @@ class Lower(PythonRule):
     input_type: ClassVar[InputType] = "string"
     output_type: ClassVar[str | None] = "string"
     idempotent: ClassVar[bool] = True
+    plain: ClassVar[Literal["ascii", "latin"]] = "latin"
 
     def scalar(self, value: str | None, /) -> Result:
         """The text in lower case."""
         return _PASSES_NULL if value is None else Result(value.lower())
 
-    def over_ascii(self, texts: Any, /) -> Any:
+    def over_plain(self, texts: Any, /) -> Any:
         """The same over Arrow."""
-        return _compute().ascii_lower(texts)
+        return _compute().utf8_lower(texts)
 
 
 @attrs.frozen
@@ -96,14 +97,15 @@ class Upper(PythonRule):
     input_type: ClassVar[InputType] = "string"
     output_type: ClassVar[str | None] = "string"
     idempotent: ClassVar[bool] = True
+    plain: ClassVar[Literal["ascii", "latin"]] = "latin"
 
     def scalar(self, value: str | None, /) -> Result:
         """The text in upper case."""
         return _PASSES_NULL if value is None else Result(value.upper())
 
-    def over_ascii(self, texts: Any, /) -> Any:
+    def over_plain(self, texts: Any, /) -> Any:
         """The same over Arrow."""
-        return _compute().ascii_upper(texts)
+        return _compute().utf8_upper(texts)
 
 
 @attrs.frozen
@@ -116,6 +118,7 @@ class EmptyToNull(PythonRule):
     input_type: ClassVar[InputType] = "string"
     output_type: ClassVar[str | None] = "string"
     idempotent: ClassVar[bool] = True
+    plain: ClassVar[Literal["ascii", "latin"]] = "latin"
 
     def scalar(self, value: str | None, /) -> Result:
         """NULL for a text that stands for nothing, else the text."""
@@ -133,12 +136,12 @@ class EmptyToNull(PythonRule):
             return None
         return f"CASE WHEN {blank} OR {replace_all(column, _ENDS, '')} IN ({', '.join(words)}) THEN NULL ELSE {column} END"
 
-    def over_ascii(self, texts: Any, /) -> Any:
+    def over_plain(self, texts: Any, /) -> Any:
         """The same over Arrow."""
         import pyarrow as pa
 
         nothing = pa.array(["", *self.also], pa.string())
-        blank = _compute().is_in(_compute().ascii_trim(texts, characters=_ASCII_SPACES), value_set=nothing)
+        blank = _compute().is_in(_compute().utf8_trim(texts, characters=EDGES), value_set=nothing)
         return _compute().if_else(blank, pa.scalar(None, pa.string()), texts)
 
 

@@ -28,12 +28,17 @@ class Normalize(PythonRule):
     output_type: ClassVar[str | None] = "string"
     idempotent: ClassVar[bool] = True
 
+    @property
+    def plain(self) -> Literal["ascii", "latin"]:
+        """Latin letters are composed ones."""
+        return "latin" if self.form == "NFC" else "ascii"
+
     def scalar(self, value: str | None, /) -> Result:
         """The text in its normal form."""
         return Result(value if value is None or value.isascii() else unicodedata.normalize(self.form, value))
 
-    def over_ascii(self, texts: Any, /) -> Any:
-        """Themselves: ASCII is in every normal form."""
+    def over_plain(self, texts: Any, /) -> Any:
+        """Themselves: they are in their normal form."""
         return texts
 
 
@@ -45,6 +50,7 @@ class FixMojibake(PythonRule):
     input_type: ClassVar[InputType] = "string"
     output_type: ClassVar[str | None] = "string"
     idempotent: ClassVar[bool] = True
+    plain: ClassVar[Literal["ascii", "latin"]] = "ascii"
 
     def scalar(self, value: str | None, /) -> Result:
         """The text as it was before it was decoded wrongly."""
@@ -60,7 +66,7 @@ class FixMojibake(PythonRule):
                 return Result(text)
         return Result(value)  # one that changes for ever was no text to begin with
 
-    def over_ascii(self, texts: Any, /) -> Any:
+    def over_plain(self, texts: Any, /) -> Any:
         """Themselves: nothing in ASCII was decoded wrongly."""
         return texts
 

@@ -135,6 +135,12 @@ def _applied(batch: Batch, column: str, chain: tuple[Rule, ...], functions: dict
         return f"named_struct('value', {native.value}, 'rule', {native.rule}, 'reason', {native.reason})"
     name = f"lk_chain_{hash63(repr(chain))}"
     given = [words] if function.beside is None else [words, f"CAST({ident(function.beside)} AS STRING)"]
+    if (
+        function.refuses_nothing and batch.lake.engine.name == "embedded"
+    ):  # where every text is UTF-8, and a struct costs as much as the rule
+        functions[name] = Function(function.values, (pa.string(),), pa.string())
+        nothing = "CAST(NULL AS STRING)"
+        return f"named_struct('value', {name}({given[0]}), 'rule', {nothing}, 'reason', {nothing})"
     functions[name] = Function(function, (pa.string(),) * len(given), function.arrow_type())
     return f"{name}({', '.join(given)})"
 

@@ -16,6 +16,7 @@ from lakekit import rules
 from lakekit.errors import ConfigError
 from lakekit.rules import ChainFunction, Result, apply_chain, check_rules
 from lakekit.rules.base import PythonRule
+from lakekit.rules.characters import LATIN
 
 SECRET = "ada-secret-7"
 
@@ -296,3 +297,31 @@ def test_every_rule_has_the_form_of_a_rule() -> None:
         *("timestamp", "date", "decimal", "integer", "not_null", "one_of", "matches"),
     ]
     assert len({hash(rule) for rule in made}) == len(made)
+
+
+VECTORS = [
+    *(rules.trim(), rules.squash_spaces(), rules.lower(), rules.upper(), rules.empty_to_null(also=("N/A", "É"))),
+    *(rules.normalize("NFC"), rules.normalize("NFKC"), rules.fix_mojibake()),
+]
+
+
+@pytest.mark.parametrize("rule", VECTORS, ids=repr)
+def test_the_way_over_arrow_gives_what_the_scalar_one_gives_for_every_character(rule: rules.Rule) -> None:
+    characters = [chr(code) for code in range(0x3000) if not 0xD800 <= code < 0xE000]
+    texts = [text for one in characters for text in (one, f"a{one}", f" {one} b", f"{one}{one}")]
+    texts += [f"{one}Σ" for one in LATIN] + [f"{one}\u0301" for one in LATIN]
+    function = ChainFunction([rule])
+    assert function.refuses_nothing
+    assert function(pa.array(texts)).field("value").to_pylist() == [rule.scalar(text).value for text in texts]
+    assert function.values(pa.array(texts[:200])).to_pylist() == [rule.scalar(text).value for text in texts[:200]]
+
+
+@pytest.mark.parametrize("rule", VECTORS, ids=repr)
+def test_a_plain_text_stays_plain(rule: Any) -> None:
+    plain = LATIN if rule.plain == "latin" else "".join(map(chr, range(128)))
+    assert {*"".join(str(rule.scalar(one).value or "") for one in plain)} <= {*plain}
+
+
+def test_a_chain_that_may_refuse_has_no_way_over_arrow() -> None:
+    assert not ChainFunction([rules.trim(), rules.not_null()]).refuses_nothing
+    assert ChainFunction([rules.trim(), rules.lower()])(pa.array([" ÀB", None, " AΣ "])).field("value").to_pylist() == ["àb", None, "aς"]
