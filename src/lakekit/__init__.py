@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from lakekit.observability.report import report
     from lakekit.observability.status import status
     from lakekit.privacy import forget
-    from lakekit.report import status
     from lakekit.silver.append import append
     from lakekit.silver.audit import audit
     from lakekit.silver.clean import clean

@@ -176,7 +176,7 @@ def references(
         at_most: The fraction of rows that may fail.
 
     Raises:
-        ConfigError: not as many columns there as here, or an unknown choice.
+        ConfigError: not as many columns there as here, or an unknown choice. In `clean`, TableNotFoundError: there is no such table.
 
     >>> references("country", "silver.countries", their="code").their
     ('code',)

@@ -9,7 +9,7 @@ import pytest
 
 import lakekit as lk
 from lakekit import checks, rules
-from lakekit.errors import ConfigError, ContractError, QueryError, SchemaError
+from lakekit.errors import ConfigError, ContractError, QueryError, SchemaError, TableNotFoundError
 from tests.contract.helpers import frame, living, stored
 
 TABLE, REJECTS = "silver.people", "silver.people__rejects"
@@ -94,6 +94,15 @@ def test_values_are_unique_against_the_table_but_for_rows_that_come_anew(lake: A
         (3, "a@example.com"),
         (5, "z@example.com"),
     ]
+
+
+def test_what_a_rule_makes_is_unique_against_the_table_too(lake: Any) -> None:
+    applied = {"key": [rules.copy_of("email"), rules.email_key()], "id": rules.integer()}
+    held = {"one each": checks.unique("key", key="id", table=TABLE)}
+    first = [{"id": "1", "email": "a.b@gmail.com"}, {"id": "2", "email": "c@gmail.com"}]
+    assert write(lake, "a", held, *first, applied=applied).inserted == 2
+    commit = write(lake, "b", held, {"id": "1", "email": "ab+x@gmail.com"}, {"id": "3", "email": "C@gmail.com"}, applied=applied)
+    assert (commit.updated, dict(commit.checks)) == (1, {"one each": 1})
 
 
 def test_a_run_that_is_repeated_finds_no_doubles_of_itself(lake: Any) -> None:
@@ -188,6 +197,8 @@ def test_what_is_no_check_is_refused_with_what_to_write(lake: Any) -> None:
         lk.clean(batch, {}, checks={"x": checks.unique("mail")})
     with pytest.raises(QueryError, match="did you mean 'age'"):
         lk.clean(batch, {}, checks={"x": checks.between("aga", 1)})
+    with pytest.raises(TableNotFoundError, match=r"silver\.countris"):
+        lk.clean(batch, {}, checks={"x": checks.references("email", "silver.countris")})
     lk.merge(frame(lake, "x", {"code": 1}), into="silver.codes", key="code")
     with pytest.raises(SchemaError, match="'mail'"):
         lk.clean(batch, {}, checks={"x": checks.references("email", "silver.codes", their="mail")})

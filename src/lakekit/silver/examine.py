@@ -163,9 +163,9 @@ def _values(work: _Work, columns: Sequence[str], place: str) -> list[str]:
 def _living(work: _Work, index: int, table: TableName, columns: Sequence[str], place: str, *, others: bool = False) -> str:
     """SQL for the living rows of a table; ``others``: without those that the very write has put there which these rows are for."""
     rows = work.rows
-    state = rows.lake.find(rows.lake.identifier(table, place=place))
+    state = rows.lake.find(rows.lake.identifier(table, place=place)) if others else rows.lake.load(table, place=place)
     if state is None:  # its first write
-        nothing = ", ".join(f"rows.{ident(name)}" if name in rows.schema.names else f"NULL AS {ident(name)}" for name in columns)
+        nothing = ", ".join(f"{value} AS {ident(name)}" for name, value in zip(columns, _values(work, columns, place), strict=True))
         work.inputs[f"table_{index}"] = Query(f"SELECT {nothing} FROM rows WHERE false", {"rows": rows.node})
         return f"SELECT * FROM table_{index}"
     target.require_columns(state.schema.names, columns, place=f"{place}: {state.label}")
