@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from lakekit import columns as system
 from lakekit.engines.plan import Frame, Node, Query, Scan, TableState
+from lakekit.engines.protocol import table
 from lakekit.engines.sql import literal
 from lakekit.engines.types import ident, sql_type
 from lakekit.incremental.changes import changes_columns
@@ -92,18 +93,14 @@ def whole(lake: Lake, state: TableState, new: Node) -> Node:
             )
         truncates = [row for row in known if row[system.OPERATION] == system.TRUNCATE]
         emptied = _emptied(lake, session, state, new, truncates, places) if truncates else None
+        filled = _filled(lake, session, state, new, sorted(lacking), spans, released) if lacking else None
     if waiting := sum(span.waits for span in spans):
         log.info("%s: changes under %s keys may wait for the other half of a move", state.label, waiting)
     columns = ", ".join(map(ident, changes_columns(state)))
     plain = f"SELECT {columns} FROM new WHERE `{system.OPERATION}` <> '{system.TRUNCATE}'"
-    if not lacking and emptied is None:
-        return Query(plain, {"new": new})
-    parts: dict[str, Node] = {}
-    if lacking:
+    if filled is not None:
         plain += f" AND (`{system.UNAVAILABLE}` IS NULL OR `{system.SOURCE_KEY}` IS NULL)"
-        parts["filled"] = _filled(lake, state, new, sorted(lacking), spans, released)
-    if emptied is not None:
-        parts["emptied"] = emptied
+    parts = {name: node for name, node in (("filled", filled), ("emptied", emptied)) if node is not None}
     return Query(" UNION ALL ".join([plain, *(f"SELECT {columns} FROM {name}" for name in parts)]), {"new": new, **parts})
 
 
@@ -186,11 +183,15 @@ def _within(change: str) -> str:
     return f"{change}.`{system.KAFKA_TOPIC}` = s.topic AND {change}.`{system.SOURCE_KEY}` = s.key AND {since} AND {until}"
 
 
-def _filled(lake: Lake, state: TableState, new: Node, lacking: Sequence[str], spans: Sequence[Span], released: Sequence[Span]) -> Node:
-    """The changes that lack values, with the last value that each row had before."""
+def _filled(
+    lake: Lake, session: Session, state: TableState, new: Node, lacking: Sequence[str], spans: Sequence[Span], released: Sequence[Span]
+) -> Node:
+    """The changes that lack values, with the last value that each row had before.
+
+    Where that stands is found out now, from columns that are small; the values themselves are read with the batch, and none but those.
+    """
     names = changes_columns(state)
     columns, every = ", ".join(map(ident, names)), Scan(state, state.head)
-    lives = lake.engine.frame(_table(spans))
     without = f"`{system.UNAVAILABLE}` IS NOT NULL AND `{system.SOURCE_KEY}` IS NOT NULL"
     wanted: Node = Query(f"SELECT {columns} FROM new WHERE {without}", {"new": new})
     if released:
@@ -200,30 +201,54 @@ def _filled(lake: Lake, state: TableState, new: Node, lacking: Sequence[str], sp
             {"log": every, "spans": lake.engine.frame(_table(released)), "new": new},
         )
         wanted = Query(f"SELECT {columns} FROM new UNION ALL SELECT {columns} FROM waited", {"new": wanted, "waited": waited})
-    key = (system.KAFKA_TOPIC, system.SOURCE_KEY)
-    keys = Query(f"SELECT {', '.join(map(ident, key))} FROM wanted UNION SELECT topic, key FROM spans", {"wanted": wanted, "spans": lives})
-    window = "PARTITION BY `_topic`, `_row` ORDER BY " + ", ".join(f"{ident(name)} ASC NULLS FIRST" for name in _ORDER)
-    came = [f"CASE WHEN {_absent(name)} THEN NULL ELSE STRUCT({ident(name)} AS v) END" for name in lacking]
-    last = ", ".join(
-        f"LAST_VALUE({value}) IGNORE NULLS OVER ({window} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS `_last_{index}`"
-        for index, value in enumerate(came)
-    )
-    kept = ", ".join(f"l.{ident(name)}" for name in dict.fromkeys((*_PLACE, *_ORDER, system.UNAVAILABLE, *lacking)))
-    history = Query(
-        f"SELECT {kept}, l.`{system.KAFKA_TOPIC}` AS `_topic`, coalesce(s.row, l.`{system.SOURCE_KEY}`) AS `_row`, coalesce(s.waits, false) AS `_waits` "
-        f"FROM log l LEFT SEMI JOIN keys k ON {_same('l', 'k', key)} LEFT JOIN spans s ON {_within('l')} WHERE l.`{system.OPERATION}` = '{system.UPSERT}'",
-        {"log": every, "keys": keys, "spans": lives},
-    )
-    found = Query(f"SELECT {', '.join(map(ident, _PLACE))}, `_waits`, {last} FROM history", {"history": history})
-    unknown = " OR ".join(f"({_absent(name, 'w')} AND f.`_last_{index}` IS NULL)" for index, name in enumerate(lacking))
+    found = lake.engine.frame(table(session, _last(lake, every, wanted, lacking, spans)))
+    unknown = " OR ".join(f"({_absent(name, 'w')} AND f.`_write_{index}` IS NULL)" for index, name in enumerate(lacking))
     filled = {
-        name: f"CASE WHEN {_absent(name, 'w')} THEN f.`_last_{index}`.v ELSE w.{ident(name)} END" for index, name in enumerate(lacking)
+        name: f"CASE WHEN {_absent(name, 'w')} THEN v{index}.{ident(name)} ELSE w.{ident(name)} END" for index, name in enumerate(lacking)
     }
     filled[system.UNAVAILABLE] = f"CASE WHEN {unknown} THEN w.`{system.UNAVAILABLE}` END"
     items = ", ".join(f"{filled.get(name, f'w.{ident(name)}')} AS {ident(name)}" for name in names)
+    joins, inputs = "", {"wanted": wanted, "found": found}
+    for index, name in enumerate(lacking):
+        there = f"`_write_{index}`", f"`{system.KAFKA_TOPIC}`", f"`_partition_{index}`", f"`_offset_{index}`"
+        at = " AND ".join(f"{{0}}.{ident(own)} = f.{other}" for own, other in zip(_PLACE, there, strict=True))
+        # First only those rows of the log: whatever the engine makes of the join behind it, it is small.
+        inputs[f"values_{index}"] = Query(
+            f"SELECT {', '.join(f'l.{ident(each)}' for each in (*_PLACE, name))} FROM log l LEFT SEMI JOIN found f ON {at.format('l')}",
+            {"log": every, "found": found},
+        )
+        joins += f" LEFT JOIN values_{index} v{index} ON {at.format(f'v{index}')}"
     return Query(
-        f"SELECT {items} FROM wanted w JOIN found f ON {_same('w', 'f', _PLACE)} WHERE NOT (f.`_waits` AND ({unknown}))",
-        {"wanted": wanted, "found": found},
+        f"SELECT {items} FROM wanted w JOIN found f ON {_same('w', 'f', _PLACE)}{joins} WHERE NOT (f.`_waits` AND ({unknown}))", inputs
+    )
+
+
+def _last(lake: Lake, every: Node, wanted: Node, lacking: Sequence[str], spans: Sequence[Span]) -> Node:
+    """Of each change that lacks values: for each column, the change of the same row at or before it that has one."""
+    lives, key, place = lake.engine.frame(_table(spans)), (system.KAFKA_TOPIC, system.SOURCE_KEY), ", ".join(map(ident, _PLACE))
+    keys = Query(f"SELECT {', '.join(map(ident, key))} FROM wanted UNION SELECT topic, key FROM spans", {"wanted": wanted, "spans": lives})
+    kept = ", ".join(f"l.{ident(name)}" for name in dict.fromkeys((*_PLACE, *_ORDER, system.UNAVAILABLE)))
+    history = Query(
+        f"SELECT {kept}, coalesce(s.row, l.`{system.SOURCE_KEY}`) AS `_row`, coalesce(s.waits, false) AS `_waits` "
+        f"FROM log l LEFT SEMI JOIN keys k ON {_same('l', 'k', key)} LEFT JOIN spans s ON {_within('l')} WHERE l.`{system.OPERATION}` = '{system.UPSERT}'",
+        {"log": every, "keys": keys, "spans": lives},
+    )
+    window = f"PARTITION BY `{system.KAFKA_TOPIC}`, `_row` ORDER BY " + ", ".join(f"{ident(name)} ASC NULLS FIRST" for name in _ORDER)
+    own = f"STRUCT(`{system.WRITE_ID}` AS w, `{system.KAFKA_PARTITION}` AS p, `{system.KAFKA_OFFSET}` AS o)"
+    last = ", ".join(
+        f"LAST_VALUE(CASE WHEN {_absent(name)} THEN NULL ELSE {own} END) IGNORE NULLS "
+        f"OVER ({window} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS `_last_{index}`"
+        for index, name in enumerate(lacking)
+    )
+    parts = ", ".join(
+        f"f.`_last_{index}`.w AS `_write_{index}`, f.`_last_{index}`.p AS `_partition_{index}`, f.`_last_{index}`.o AS `_offset_{index}`"
+        for index in range(len(lacking))
+    )
+    listed = ", ".join(f"f.{ident(name)}" for name in _PLACE)
+    return Query(
+        f"SELECT {listed}, f.`_waits`, {parts} FROM (SELECT {place}, `_waits`, {last} FROM history) f "
+        f"LEFT SEMI JOIN wanted w ON {_same('f', 'w', _PLACE)}",
+        {"history": history, "wanted": wanted},
     )
 
 
