@@ -3,15 +3,17 @@
 python -m benchmarks.identity                         1,000,000 records at once, then 10,000 more, then those again
 python -m benchmarks.identity --records 200000        fewer
 python -m benchmarks.identity --rules shop            exact and fuzzy rules with a veto, instead of a trained model
+python -m benchmarks.identity --splink PYTHON         and Splink beside it, in the Python of an environment that has it
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,11 @@ MODEL = identity.Rules(
     ],
     never=[veto("first", below=0.7, unless="email"), veto("born", below=0.6, unless="email", scorer="osa")],
 )
+
+
+SURE, TRAIN = [["email", "last"], ["email", "first"], ["first", "last", "born"]], [["email"], ["phone"], ["last", "born"]]
+"""What Splink wants to know besides."""
+AT_LEAST = 0.99
 
 
 def words(rng: np.random.Generator, count: int, syllables: int) -> Array:
@@ -207,21 +214,54 @@ def learn(subject: tuple[lk.Lake, dict[str, lk.Batch], identity.Rules, int]) -> 
     return min(rows, 200_000)
 
 
-def quality(folder: str) -> str:
-    """Precision, recall and F1 over pairs of records."""
-    truth = pq.read_table(f"{folder}/people.parquet", columns=[KEY, "who"])
+def scores(truth: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, float]:
+    """Precision, recall and F1 over pairs, and F1 of B cubed: over records."""
+    both = [np.unique([str(names[key]) for key in truth], return_inverse=True)[1] for names in (truth, found)]
+    sizes = [np.bincount(one) for one in both]
+    _, place, common = np.unique(both[0] * (both[1].max() + 1) + both[1], return_inverse=True, return_counts=True)
+
+    def pairs(counts: Any) -> float:
+        return float((counts * (counts - 1) / 2).sum())
+
+    precision, recall = pairs(common) / max(pairs(sizes[1]), 1), pairs(common) / max(pairs(sizes[0]), 1)
+    of_records = [float((common[place] / size[one]).mean()) for size, one in zip(sizes, both, strict=True)]
+    return {"precision": precision, "recall": recall, "f1": _f1(precision, recall), "b3": _f1(*of_records)}
+
+
+def _f1(precision: float, recall: float) -> float:
+    return 2 * precision * recall / max(precision + recall, 1e-9)
+
+
+def found_by(folder: str) -> dict[str, Any]:
+    """Record to person, as the lake has it."""
     rows = lk.read(lk.connect(f"{folder}/lake"), INTO).sql("SELECT record_key, master_user_id FROM batch WHERE kind = 'record'").to_arrow()
-    key = rows.column("record_key").cast(pa.int64()).to_numpy()
-    found = np.unique(rows.column("master_user_id").to_numpy(), return_inverse=True)[1]
-    who = truth.column("who").to_numpy()[np.argsort(truth.column(KEY).to_numpy())][key]
+    return dict(zip(rows.column("record_key").to_pylist(), rows.column("master_user_id").to_pylist(), strict=True))
 
-    def pairs(groups: Array) -> int:
-        counts = np.unique(groups, return_counts=True)[1]
-        return int((counts * (counts - 1) // 2).sum())
 
-    both, chosen, true = pairs(found * (who.max() + 1) + who), pairs(found), pairs(who)
-    precision, recall = both / max(chosen, 1), both / true
-    return f"pairs: precision {precision:.3f}, recall {recall:.3f}, F1 {2 * precision * recall / (precision + recall):.3f}"
+def quality(folder: str, found: Mapping[str, Any]) -> str:
+    """How well persons were found."""
+    truth = pq.read_table(f"{folder}/people.parquet", columns=[KEY, "who"])
+    who = dict(zip(map(str, truth.column(KEY).to_pylist()), truth.column("who").to_pylist(), strict=True))
+    seen = scores(who, found)
+    return f"pairs: precision {seen['precision']:.3f}, recall {seen['recall']:.3f}, F1 {seen['f1']:.3f}; B3 F1 {seen['b3']:.3f}"
+
+
+def splink(
+    python: str, records: pa.Table, rules: identity.Rules, thresholds: Sequence[float], sure: Any, train: Any
+) -> tuple[dict[float, dict[str, Any]], dict[str, float]]:
+    """Splink over the same records, by the same rules: record to person for each threshold, and its figures."""
+    with tempfile.TemporaryDirectory() as folder:
+        pq.write_table(records, f"{folder}/records.parquet")
+        work = {"records": f"{folder}/records.parquet", "clusters": f"{folder}/clusters", "rules": rules.to_dict()}
+        work |= {"thresholds": list(thresholds), "sure": sure, "train": train}
+        Path(f"{folder}/work.json").write_text(json.dumps(work), encoding="utf-8")
+        script = str(Path(__file__).with_name("identity_splink.py"))
+        run = subprocess.run([python, script, f"{folder}/work.json"], check=True, capture_output=True, text=True)
+        found: dict[float, dict[str, Any]] = {}
+        for threshold in thresholds:
+            rows = pq.read_table(f"{folder}/clusters.{threshold}.parquet")
+            found[threshold] = dict(zip(map(str, rows.column("rid").to_pylist()), rows.column("cluster_id").to_pylist(), strict=True))
+    return found, json.loads(run.stdout.splitlines()[-1])
 
 
 def main() -> None:
@@ -230,6 +270,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=1_000_000, help="how many records there are (default: %(default)s)")
     parser.add_argument("--increment", type=int, default=10_000, help="so many of them come later (default: %(default)s)")
     parser.add_argument("--rules", choices=("model", "shop"), default="model", help="what they are resolved by (default: %(default)s)")
+    parser.add_argument("--splink", metavar="PYTHON", help="the Python of an environment that has Splink")
     parser.add_argument("--memory-limit", default="2GB", help="connect(memory_limit=) (default: %(default)s)")
     options = parser.parse_args()
     print(f"{measure.machine()}; memory_limit {options.memory_limit}\n", flush=True)
@@ -250,7 +291,11 @@ def main() -> None:
         run(f"resolve {first:,}", resolve, 0, first, "first")
         run(f"{options.increment:,} more", resolve, first, total, "second")
         run("the same again", resolve, first, total, "third")
-        print(measure.table("identities", steps), quality(folder), sep="\n\n")
+        print(measure.table("identities", steps), quality(folder, found_by(folder)), sep="\n\n", flush=True)
+        if options.splink and options.rules == "model":
+            found, figures = splink(options.splink, table.drop_columns(["source", "who", "full_name"]), MODEL, [AT_LEAST], SURE, TRAIN)
+            size = f"{figures['seconds']:.1f} s with training ({figures['train']:.1f} s), {figures['peak'] / 1e6:,.0f} MB"
+            print(f"\nSplink at {AT_LEAST}: {size}, {figures['pairs']:,} pairs; {quality(folder, found[AT_LEAST])}")
 
 
 if __name__ == "__main__":

@@ -9,24 +9,21 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import lakekit as lk
-from benchmarks.identity import MODEL, people
+from benchmarks.identity import MODEL, SURE, TRAIN, people, scores, splink
 from lakekit import identity
 from lakekit.identity import compare
 from tests.contract import labelled
@@ -113,8 +110,7 @@ def historical() -> Set:
 def synthetic() -> Set:
     """Made-up people with the traps of real ones."""
     rows = [{**row, "truth": row["who"]} for row in people(50_000, seed=7).drop_columns(["source", "full_name"]).to_pylist()]
-    sure = [["email", "last"], ["email", "first"], ["first", "last", "born"]]
-    return Set(rows, MODEL, sure, [["email"], ["phone"], ["last", "born"]])
+    return Set(rows, MODEL, SURE, TRAIN)
 
 
 SETS = {
@@ -134,24 +130,6 @@ def halves(rows: Sequence[Row]) -> list[list[Row]]:
     for row in rows:
         found[hashlib.md5(str(row["truth"]).encode(), usedforsecurity=False).digest()[0] % 2].append(row)
     return found
-
-
-def scores(truth: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, float]:
-    """Precision, recall and F1 over pairs, and F1 of B cubed: over records."""
-    both = [np.unique([str(names[key]) for key in truth], return_inverse=True)[1] for names in (truth, found)]
-    sizes = [np.bincount(one) for one in both]
-    _, place, common = np.unique(both[0] * (both[1].max() + 1) + both[1], return_inverse=True, return_counts=True)
-
-    def pairs(counts: Any) -> float:
-        return float((counts * (counts - 1) / 2).sum())
-
-    precision, recall = pairs(common) / max(pairs(sizes[1]), 1), pairs(common) / max(pairs(sizes[0]), 1)
-    of_records = [float((common[place] / size[one]).mean()) for size, one in zip(sizes, both, strict=True)]
-    return {"precision": precision, "recall": recall, "f1": _f1(precision, recall), "b3": _f1(*of_records)}
-
-
-def _f1(precision: float, recall: float) -> float:
-    return 2 * precision * recall / max(precision + recall, 1e-9)
 
 
 def ours(data: Set, rows: Sequence[Row]) -> tuple[dict[float, dict[str, float]], float]:
@@ -179,20 +157,9 @@ def ours(data: Set, rows: Sequence[Row]) -> tuple[dict[float, dict[str, float]],
 def theirs(data: Set, rows: Sequence[Row], python: str) -> tuple[dict[float, dict[str, float]], float]:
     """The same by Splink."""
     truth = {str(row["rid"]): row["truth"] for row in rows}
-    with tempfile.TemporaryDirectory() as folder:
-        given = [{name: value for name, value in row.items() if name not in ("truth", "who")} for row in rows]
-        pq.write_table(pa.Table.from_pylist(given), f"{folder}/records.parquet")
-        work = {"records": f"{folder}/records.parquet", "rules": data.rules.to_dict(), "thresholds": THRESHOLDS, "sure": data.sure}
-        work |= {"train": data.train, "clusters": f"{folder}/clusters"}
-        Path(f"{folder}/work.json").write_text(json.dumps(work), encoding="utf-8")
-        script = str(Path(__file__).with_name("identity_splink.py"))
-        run = subprocess.run([python, script, f"{folder}/work.json"], check=True, capture_output=True, text=True)
-        figures = json.loads(run.stdout.splitlines()[-1])
-        found: dict[float, dict[str, float]] = {}
-        for threshold in THRESHOLDS:
-            clusters = pq.read_table(f"{folder}/clusters.{threshold}.parquet").to_pylist()
-            found[threshold] = scores(truth, {str(row["rid"]): row["cluster_id"] for row in clusters})
-    return found, figures["seconds"]
+    given = [{name: value for name, value in row.items() if name not in ("truth", "who")} for row in rows]
+    clusters, figures = splink(python, pa.Table.from_pylist(given), data.rules, THRESHOLDS, data.sure, data.train)
+    return {threshold: scores(truth, found) for threshold, found in clusters.items()}, figures["seconds"]
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from lakekit.engines.protocol import count
 from lakekit.engines.types import ident, sql_type
 from lakekit.errors import ConfigError, QueryError
 from lakekit.identity import erase
+from lakekit.identity.erase import one_each
 from lakekit.identity.tables import ERASED, MASTER, PROPERTY, RECORD
 from lakekit.incremental import cas, changes, contract, forgotten
 from lakekit.incremental.target import require_columns
@@ -244,8 +245,9 @@ def _write(lake: Lake, state: TableState, plan: Plan, *, dry_run: bool = False) 
 
         def planned(state: TableState, write_id: int) -> cas.Planned:
             rows, on, figure = plan(state, write_id)
-            staged = session.stage(rows)
-            size = count(session, staged)
+            found = session.stage(rows)
+            size = count(session, found)
+            staged = session.stage(one_each(found, on))
             figures = Commit(table=state.label, read=size, updated=size if figure == "updated" else 0)
             if figure == "deleted":
                 # Consumers of a table with a key are told of what vanished; without one, nobody could tell them.

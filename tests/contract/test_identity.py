@@ -238,6 +238,24 @@ def test_the_same_run_again_changes_nothing(lake: Any) -> None:
     assert made == {name: snapshots(lake, name) for name in made}
 
 
+def test_a_run_with_nothing_new_looks_at_nothing_but_after_a_crash_it_does(lake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run() -> lk.Commit:
+        return lk.resolve_identities({"shop": lk.read_new(lake, "bronze.users", into=INTO)}, record_key={"shop": "user_id"}, rules=BY_EMAIL)
+
+    lk.append(frame(lake, "a", ADA, BO), into="bronze.users")
+    run()
+    with monkeypatch.context() as patch:
+        patch.setattr("lakekit.identity.records.gather", lambda *_: 1 / 0)
+        assert not run().committed
+    lk.append(frame(lake, "b", {**BO, "email": "ada@example.com"}), into="bronze.users")
+    with monkeypatch.context() as patch:
+        patch.setattr("lakekit.identity.assign.put", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run()
+    assert run().committed
+    assert persons(lake) == [["shop 1", "shop 2"]]
+
+
 def test_a_stale_retry_of_an_older_run_changes_nothing(lake: Any) -> None:
     resolve(lake, "a", shop=[ADA], market=[BUYER])
     resolve(lake, "b", shop=[{**ADA, "email": "other@example.com"}])

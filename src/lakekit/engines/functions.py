@@ -21,6 +21,7 @@ an Iceberg UUID as a string. The form is public format: surrogate keys depend on
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from typing import Final, Literal, cast
@@ -192,7 +193,7 @@ def _text(value: exp.Expr, type_: str) -> exp.Expr:
 
 def _fill(template: str, read: str, **values: exp.Expr) -> exp.Expr:
     """Parse a template and put expressions in the place of its names."""
-    tree = parse_one(template.format(**{name: f"lk_hole_{name}" for name in values}), read=read)
+    tree = _parsed(template.format(**{name: f"lk_hole_{name}" for name in values}), read)
 
     def fill(node: exp.Expr) -> exp.Expr:
         if isinstance(node, exp.Column) and node.name.startswith("lk_hole_"):
@@ -200,3 +201,9 @@ def _fill(template: str, read: str, **values: exp.Expr) -> exp.Expr:
         return node
 
     return tree.transform(fill)
+
+
+@functools.cache
+def _parsed(text: str, read: str) -> exp.Expr:
+    """A template as a tree, which nobody changes: parsing costs more than all else that is done with one."""
+    return parse_one(text, read=read)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import attrs
@@ -66,7 +67,14 @@ def _remove(run: Run, state: TableState, gone: Frame, column: str) -> None:
         stored=Scan(state, state.head),
         gone=gone,
     )
-    _write(run, state, rows, (column,))
+    _write(run, state, run.session.stage(one_each(rows, (column,))), (column,))
+
+
+def one_each(rows: Node, on: Sequence[str]) -> Node:
+    """One of the rows that are found by the same values: it stands for all, and Spark refuses a change that comes twice."""
+    keys = ", ".join(map(ident, on))
+    numbered = f"SELECT *, row_number() OVER (PARTITION BY {keys} ORDER BY {keys}) AS _nth FROM rows"
+    return Query(f"SELECT * EXCEPT (_nth) FROM ({numbered}) WHERE _nth = 1", {"rows": rows})
 
 
 def _hash_key(run: Run, state: TableState, gone: Frame, on: tuple[str, ...]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import importlib.resources
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -169,9 +170,11 @@ def numeric(left: str, right: str) -> float:
         one, other = float(left), float(right)
     except ValueError:
         return 0.0
+    if one == other:
+        return 1.0
     greater = max(abs(one), abs(other))
-    alike = 1.0 if one == other else 1 - abs(one - other) / greater
-    return alike if 0 <= alike <= 1 else 0.0
+    alike = 1 - abs(one - other) / greater if 0 < greater < math.inf else 0.0
+    return alike if alike > 0 else 0.0
 
 
 def overlap(left: str, right: str) -> float:

@@ -17,7 +17,7 @@ from lakekit.engines.plan import TableState
 from lakekit.errors import CommitConflictError, ConfigError, QueryError
 from lakekit.identity import assign, block, decide, link, records
 from lakekit.identity.rules import ALGORITHM, Rules, require_trained
-from lakekit.identity.tables import IDENTITIES, PLACE, PROPERTY, RECORDS, Run, noted_keys, open_table
+from lakekit.identity.tables import IDENTITIES, LINKS, PLACE, PROPERTY, RECORDS, Run, noted_keys, open_table
 from lakekit.incremental import cas, changes, rejects, sides, target
 from lakekit.lake import Lake
 from lakekit.names import Columns, Identifier, TableName, text
@@ -93,14 +93,17 @@ def resolve_identities(
         target_write = bookmark.write_id(main.label)
         if cas.judge(main, bookmark, target_write) == "done":
             done = Commit(table=main.label, write_id=target_write)
-            if not rules.overrides:
-                return done
-        if not rebuild:
+        elif not rebuild:
             _refuse_other_rules(lake, main, rules)
+            done = Commit(table=main.label) if _is_up_to_date(lake, main, bookmark) else None
+        if done and not rules.overrides:
+            return done
     phases: dict[str, float] = {}
     with lake.engine.session() as session:
         run = Run(lake, session, into_, rules, instant, dry_run=dry_run, rebuild=rebuild)
         if main is not None and done:
+            if not rebuild:
+                _refuse_other_rules(lake, main, rules)
             if not decide.pending(run, main):
                 return done
             # The batches were taken up by an earlier run, and only the decisions are new.
@@ -185,6 +188,19 @@ def _united(batches: Mapping[str, Batch]) -> Bookmark:
         except QueryError as error:
             raise QueryError(f"{PLACE}()", error.problem, got=error.got, hint=error.hint) from None
     return bookmark
+
+
+def _is_up_to_date(lake: Lake, main: TableState, bookmark: Bookmark) -> bool:
+    """Whether the batches hold nothing new, and no run that broke off has left anything to be taken up."""
+    if bookmark.run_id is not None or any(span.start != span.end for span in bookmark.spans.values()):
+        return False
+    seen = cas.stored(main).positions
+    for layout in (RECORDS, LINKS):
+        state = lake.find(layout.name(main.name))
+        position = seen.get(changes.upstream(state)) if state else None
+        if state is None or (state.current is not None and (position is None or position.at < state.current.sequence)):
+            return False
+    return True
 
 
 def _refuse_other_rules(lake: Lake, main: TableState, rules: Rules) -> None:

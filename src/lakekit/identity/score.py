@@ -63,9 +63,9 @@ def score(run: Run, pairs: Node, records: Node) -> Scored:
     inputs: dict[str, Node] = {"wide": wide}
     joins: list[str] = []
     likeness: dict[Measure, str] = {}
-    for number, (column, scorer) in enumerate(measures):
+    for number, ((column, scorer), least) in enumerate(measures.items()):
         code, alike = codes[column], f"s{number}"
-        inputs[f"alike_{number}"] = _alike(run, wide, coded, code, scorer)
+        inputs[f"alike_{number}"] = _alike(run, wide, coded, code, scorer, least)
         joins.append(
             f"LEFT JOIN alike_{number} {alike} ON {alike}.low = least(w.l_{code}, w.r_{code}) AND {alike}.high = greatest(w.l_{code}, w.r_{code})"
         )
@@ -92,14 +92,16 @@ def _columns(rules: Rules) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _measures(rules: Rules) -> tuple[Measure, ...]:
-    found: list[Measure] = [(rule.column, rule.scorer) for rule in rules.fuzzy]
-    found.extend((rule.column, rule.scorer) for rule in rules.never if rule.below < 1)
-    found.extend((item.column, item.scorer) for item in (rules.probabilistic.compare if rules.probabilistic else ()) if item.levels)
-    return tuple(dict.fromkeys(found))
+def _measures(rules: Rules) -> dict[Measure, float]:
+    """What is measured, and from which likeness on anything depends on how great it is."""
+    found = [((rule.column, rule.scorer), rule.at_least) for rule in rules.fuzzy]
+    found += [((rule.column, rule.scorer), rule.below) for rule in rules.never if rule.below < 1]
+    compared = rules.probabilistic.compare if rules.probabilistic else ()
+    found += [((item.column, item.scorer), item.levels[-1]) for item in compared if item.levels]
+    return {measure: min(least for known, least in found if known == measure) for measure, _ in found}
 
 
-def _alike(run: Run, wide: Frame, coded: Frame, code: str, scorer: Scorer) -> Node:
+def _alike(run: Run, wide: Frame, coded: Frame, code: str, scorer: Scorer, least: float) -> Node:
     """The likeness of each distinct pair of unequal values."""
     distinct = run.query(
         f"SELECT DISTINCT least(l_{code}, r_{code}) AS low, greatest(l_{code}, r_{code}) AS high FROM wide WHERE l_{code} <> r_{code}",
@@ -108,10 +110,10 @@ def _alike(run: Run, wide: Frame, coded: Frame, code: str, scorer: Scorer) -> No
     texts = Query(f"SELECT DISTINCT {code} AS code, {code}_text AS text FROM coded WHERE {code} IS NOT NULL", {"coded": coded})
     return run.session.stage(
         Query(
-            f"SELECT d.low, d.high, {similarity_name(scorer)}(a.text, b.text) AS score FROM pairs d "
+            f"SELECT d.low, d.high, {similarity_name(scorer, least)}(a.text, b.text) AS score FROM pairs d "
             "JOIN texts a ON a.code = d.low JOIN texts b ON b.code = d.high",
             {"pairs": distinct, "texts": texts},
-            {similarity_name(scorer): similarity_function(scorer)},
+            {similarity_name(scorer, least): similarity_function(scorer, least)},
         )
     )
 

@@ -20,23 +20,26 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 
-def similarity_name(scorer: Scorer) -> str:
+_ROUNDED = 1e-6  # a likeness of exactly the least one must not fall to rounding
+
+
+def similarity_name(scorer: Scorer, least: float = 0.0) -> str:
     """The SQL function's name."""
-    return f"lk_similarity_{re.sub('[^a-z0-9_]', '_', scorer.lower())}"
+    return f"lk_similarity_{re.sub('[^a-z0-9_]', '_', f'{scorer}_{least!r}'.lower())}"
 
 
-def similarity_function(scorer: Scorer) -> Function:
-    """The SQL function: two texts in, a number from 0 (nothing alike) to 1 (equal) out. Neither may be NULL."""
+def similarity_function(scorer: Scorer, least: float = 0.0) -> Function:
+    """The SQL function: two texts in, a number from 0 (nothing alike) to 1 (equal) out. Neither may be NULL. What is less than ``least`` may be 0."""
     import pyarrow as pa
 
     def call(left: pa.Array[Any], right: pa.Array[Any]) -> pa.Array[Any]:
-        return pa.array(similarities(cast("list[str]", left.to_pylist()), cast("list[str]", right.to_pylist()), scorer))
+        return pa.array(similarities(cast("list[str]", left.to_pylist()), cast("list[str]", right.to_pylist()), scorer, least))
 
     return Function(call, (pa.string(), pa.string()), pa.float64())
 
 
-def similarities(left: Sequence[str], right: Sequence[str], scorer: Scorer) -> Array:
-    """How alike texts are, pair by pair.
+def similarities(left: Sequence[str], right: Sequence[str], scorer: Scorer, least: float = 0.0) -> Array:
+    """How alike texts are, pair by pair. What is less than ``least`` may be 0: it need not be counted to the end.
 
     Raises:
         ConfigError: A function of the user's own can't be imported, raises, or gives something else than a number from 0 to 1.
@@ -47,7 +50,8 @@ def similarities(left: Sequence[str], right: Sequence[str], scorer: Scorer) -> A
     measures = _rapidfuzz()
     if scorer in measures:
         measure, greatest = measures[scorer]
-        return process.cpdist(left, right, scorer=measure, dtype=np.float64) / greatest
+        cutoff = max(least - _ROUNDED, 0.0) * greatest
+        return process.cpdist(left, right, scorer=measure, score_cutoff=cutoff, dtype=np.float64) / greatest
     measure = _custom(scorer) if ":" in scorer else KINDS[scorer]
     return np.fromiter(
         (1.0 if one == other else measure(one, other) for one, other in zip(left, right, strict=True)), np.float64, len(left)

@@ -198,7 +198,10 @@ def levels_of(item: Comparison, values: dict[str, Encoded], left: Array, right: 
         width = len(column.texts)
         distinct, place = np.unique(low * width + high, return_inverse=True)
         alike = similarities(
-            [column.texts[code] for code in distinct // width], [column.texts[code] for code in distinct % width], item.scorer
+            [column.texts[code] for code in distinct // width],
+            [column.texts[code] for code in distinct % width],
+            item.scorer,
+            item.levels[-1],
         )
         level = np.full(len(distinct), len(item.levels) + 1)
         for number, least in reversed(list(enumerate(item.levels, start=1))):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakekit.identity.kinds import SCORERS, Scorer
-from lakekit.identity.similarity import similarity, similarity_function
+from lakekit.identity.similarity import similarities, similarity, similarity_function
 
 TEXTS = st.one_of(
     st.text(alphabet="abc é'ßЖ", max_size=12),
@@ -35,3 +35,11 @@ def test_the_sql_function_gives_what_python_gives(scorer: Scorer) -> None:
     found = function.call(pa.array(left), pa.array(right)).to_pylist()
     assert found == pytest.approx([similarity(a, b, scorer) for a, b in zip(left, right, strict=True)])
     assert function.call(pa.array([], pa.string()), pa.array([], pa.string())).to_pylist() == []
+
+
+@pytest.mark.parametrize("scorer", SCORERS)
+@given(left=TEXTS, right=TEXTS, least=st.sampled_from([0.5, 0.7, 0.75, 0.8, 0.9, 1.0]))
+def test_a_least_likeness_changes_only_what_is_less(scorer: Scorer, left: str, right: str, least: float) -> None:
+    (found,) = similarities([left], [right], scorer, least)
+    exact = similarity(left, right, scorer)
+    assert found == exact if exact >= least else found < least
