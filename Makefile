@@ -29,7 +29,7 @@ test: $(VENV)/.installed .venv-airflow/.installed servers lint docs  ## What mus
 test-fast: $(VENV)/.installed  ## Unit tests and doctests: no servers, under a minute
 	$(PYTEST) $(PARALLEL) -m "not server and not spark and not slow" --hypothesis-profile=fast --doctest-modules src tests/unit
 
-test-all: $(VENV)/.installed .venv-airflow/.installed .venv-orchestrators/.installed servers lint docs  ## Everything, the slow tests too, and ten times the examples of the property tests
+test-all: $(VENV)/.installed .venv-airflow/.installed .venv-orchestrators/.installed servers lint docs  ## Everything, the slow tests too, and twenty times the examples of the property tests
 	$(PYTEST) $(PARALLEL) -m "not spark" --hypothesis-profile=thorough --doctest-modules src tests
 	$(PYTEST) $(PARALLEL) $(SPARK) -m spark --hypothesis-profile=thorough
 	$(MAKE) test-minimums

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pyiceberg.catalog.sql import SqlCatalog
     from pyspark.sql import SparkSession
 
+pytestmark = pytest.mark.slow  # what Spark and Iceberg do: it changes with their releases, not with ours
+
 NewTable = Callable[..., Table]
 MERGE_MODES = pytest.mark.parametrize("mode", ["copy-on-write", "merge-on-read"])
 CONFLICT = "ValidationException.* Found conflicting files"
