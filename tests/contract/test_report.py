@@ -80,6 +80,17 @@ def test_a_lake_is_shown_without_the_values_of_its_rows(lake: Any) -> None:
     assert not any(secret in html for secret in SECRETS)
 
 
+def test_the_history_of_a_member_is_shown_where_it_is_asked_for(lake: Any) -> None:
+    rows = [{"id": 1, "city": city, "at": datetime(2026, month, 1, tzinfo=UTC)} for month, city in ((1, "Bonn"), (3, "<Kiel>"))]
+    lk.merge_scd2(frame(lake, "a", *rows), into="gold.dim_people", key="id", effective_at="at", track="city")
+    assert "Bonn" not in lk.report(lake)
+    page = read(lk.report(lake, timelines={"gold.dim_people": 1}))
+    assert "The history of id 1" in page.text
+    assert "Bonn → <Kiel>" in page.text
+    with pytest.raises(ConfigError, match="the dimension's key is id"):
+        lk.report(lake, timelines={"gold.dim_people": {"name": 1}})
+
+
 def test_a_lake_without_tables(lake: Any) -> None:
     page = read(lk.report(lake))
     assert "0 tables" in page.text

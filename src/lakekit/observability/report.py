@@ -5,22 +5,24 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from lakekit.clock import instant_of
 from lakekit.commit import from_snapshot
 from lakekit.engines.plan import Query, Scan
 from lakekit.engines.protocol import table as fetched
 from lakekit.evolution import versions
+from lakekit.gold.timeline import timeline
 from lakekit.incremental import contract
 from lakekit.lake import Lake
-from lakekit.names import text
+from lakekit.names import TableName, text
 from lakekit.observability import flow, page, status
 from lakekit.observability.page import Html
 
 if TYPE_CHECKING:
     from lakekit.commit import Commit
     from lakekit.engines.plan import TableState
+    from lakekit.gold.timeline import Timeline
     from lakekit.observability.status import TableStatus, UpstreamStatus
 
 RUNS: Final = 30
@@ -29,19 +31,24 @@ _WRITTEN: Final = ("inserted", "updated", "deleted")
 _OTHERS: Final = ("unchanged", "late", "duplicates", "rejected")
 
 
-def report(lake: Lake, *, now: datetime | None = None) -> str:
+def report(lake: Lake, *, timelines: Mapping[TableName, Any] | None = None, now: datetime | None = None) -> str:
     """A page that shows a lake: how rows flow, how tables stand, what each run did, what waits for somebody.
 
     One HTML document that loads nothing else: write it to a file, attach it to a run, display it in a notebook. Light or dark as the reader
     has it, for the keyboard and for screen readers; on paper every part is open. From metadata, but for open rejects and what became of ids,
-    which are counted. No value of a row stands in it.
+    which are counted. No value of a row stands in it, but for those of the members whose ``timelines`` are asked for.
 
     Args:
         lake: The lake.
+        timelines: Dimensions, each with the key of a member whose history is to be shown, as `timeline` takes it: ``{"gold.dim_users": 17}``.
         now: The present, from which ages are counted. Default: the clock's.
 
     Returns:
         The HTML.
+
+    Raises:
+        TableNotFoundError: A table of ``timelines`` is missing.
+        ConfigError: It is no dimension, or the key is not one of it; a naive ``now``.
 
     >>> import lakekit as lk, tempfile
     >>> lake = lk.connect(tempfile.mkdtemp())
@@ -53,13 +60,15 @@ def report(lake: Lake, *, now: datetime | None = None) -> str:
     states, broken = status.load(lake)
     tables = sorted(status.of(lake, states), key=lambda table: table.table)
     by_name = {text(name): state for name, state in states.items()}
+    asked = {table: timeline(lake, table, key) for table, key in (timelines or {}).items()}
+    histories = {found.table: _history(found) for found in asked.values()}
     parts = [
         f"<h1>{html.escape(lake.where)}</h1>",
         f'<p class="soft">{len(tables) + len(broken)} tables, as they stood at {_when(instant)} (UTC)</p>',
         _attention(tables, {text(name): problem for name, problem in broken.items()}),
         _flow(tables, [text(name) for name in broken]),
         _tables(tables, by_name, instant),
-        *(_details(lake, table, by_name[table.table], instant) for table in tables),
+        *(_details(lake, table, by_name[table.table], instant, histories.get(table.table, "")) for table in tables),
     ]
     return page.page(f"Lake report: {lake.where}", "".join(parts))
 
@@ -136,7 +145,7 @@ def _tables(tables: list[TableStatus], states: Mapping[str, TableState], now: da
     return f'<section id="tables"><h2>Tables</h2>{field}{shown}</section><h2>Table by table</h2>'
 
 
-def _details(lake: Lake, table: TableStatus, state: TableState, now: datetime) -> str:
+def _details(lake: Lake, table: TableStatus, state: TableState, now: datetime, history: str) -> str:
     line = list(state.ancestry())
     commits = [from_snapshot(state.label, snapshot) for snapshot in line[:_BARS]]
     last = f"{_age(now - table.committed_at)} ago" if table.committed_at else "never written"
@@ -151,7 +160,7 @@ def _details(lake: Lake, table: TableStatus, state: TableState, now: datetime) -
         _storage(table, state),
         _identities(lake, state),
     ]
-    return page.details(table.table, summary, "".join(parts), anchor=flow.anchor(table.table))
+    return page.details(table.table, summary, "".join([*parts, history]), anchor=flow.anchor(table.table))
 
 
 def _runs(commits: list[Commit], snapshots: int) -> str:
@@ -225,6 +234,11 @@ def _identities(lake: Lake, state: TableState) -> str:
         f"<h3>People</h3><p>{found['record']['n']:,} records of {found['record']['people']:,} people; {merged:,} ids went over into others, "
         f"{divided:,} were divided.</p>"
     )
+
+
+def _history(found: Timeline) -> str:
+    key = ", ".join(f"{name} {value}" for name, value in found.key.items())
+    return page.table(f"The history of {key}", ["from", "until", "what"], found.changes())
 
 
 def _when(instant: datetime | None) -> str:
