@@ -263,17 +263,48 @@ def test_the_path_is_known_where_lakekits_functions_made_it(lake: Any) -> None:
 
 
 def test_a_table_without_a_key_gets_the_column_and_no_more(lake: Any, caplog: pytest.LogCaptureFixture) -> None:
-    lk.append(frame(lake, "a", {"id": 1, "at": AT, "home": {"zip": 2}}), into="bronze.clicks")
+    lk.append(frame(lake, "a", {"id": 1, "at": AT, "tags": [{"n": 1}]}), into="bronze.clicks")
     lk.append(lk.read_new(lake, "bronze.clicks", into="silver.clicks"))
     lk.append(lk.select(lk.read_new(lake, "silver.clicks", into="gold.clicks"), {"click": "id"}, rest="keep"))
-    lk.append(frame(lake, "b", {"id": 2, "at": AT, "device": "phone", "home": {"zip": 1, "city": "Ulm"}}), into="raw.clicks")
+    lk.append(frame(lake, "b", {"id": 2, "at": AT, "device": "phone", "tags": [{"n": 1, "m": 1}]}), into="raw.clicks")
     plan = evolution.plan(lake, "raw.clicks", into="bronze.clicks", policy="fail")
     assert len(evolution.propagate(lake, plan, dry_run=True)) == 2
     done = evolution.propagate(lake, plan)
     assert [str(commit) for commit in done] == ["silver.clicks: columns added: device", "gold.clicks: columns added: device"]
     assert "silver.clicks has no key to be filled by" in caplog.text
-    assert "are not filled: home.city" in caplog.text
+    assert "tags.element.m, inside of a list or a map, comes with rows to come" in caplog.text
     assert stored(lake, "gold.clicks", "click", "device") == [(1, None)]
+
+
+def test_fields_of_structs_are_brought_down_and_filled_too(lake: Any) -> None:
+    old: list[dict[str, Any]] = [{"id": n, "home": {"city": "Bonn", "geo": {"lat": n}} if n < 3 else None} for n in (1, 2, 3)]
+    lk.merge(frame(lake, "old", *old), key="id", into="bronze.users")
+    lk.merge(lk.read_new(lake, "bronze.users", into="silver.users"), key="id")
+    facts = lk.select(lk.read_new(lake, "silver.users", into="gold.facts"), {"user": "id", "place": "home"}, rest="keep")
+    lk.merge(facts, key="user")
+    told = [{**row, "home": row["home"] and {**row["home"], "zip": 53111, "geo": {"lat": 9, "lon": 7}}, "born": 1900} for row in old]
+    lk.append(frame(lake, "told", *told), into="raw.users")
+    plan = evolution.plan(lake, "raw.users", into="bronze.users", policy="fail")
+    lk.merge(frame(lake, "new", *told), key="id", into="bronze.users")
+    counted = evolution.propagate(lake, plan, dry_run=True)
+    done = evolution.propagate(lake, plan)
+    assert [(commit.table, {*commit.columns_added}, commit.updated) for commit in done] == [
+        ("silver.users", {"home.zip", "home.geo.lon", "born"}, 3),
+        ("gold.facts", {"place.zip", "place.geo.lon", "born"}, 3),
+    ]
+    assert [(one.columns_added, one.updated) for one in counted] == [(one.columns_added, one.updated) for one in done]
+    homes = [{"city": "Bonn", "geo": {"lat": n, "lon": 7}, "zip": 53111} for n in (1, 2)]
+    assert sorted(stored(lake, "gold.facts", "user", "born")) == [(1, 1900), (2, 1900), (3, 1900)]
+    assert [place for _, place in sorted(stored(lake, "gold.facts", "user", "place"), key=lambda row: row[0])] == [*homes, None]
+    assert [commit.updated for commit in evolution.propagate(lake, plan)] == [0, 0]
+    lk.merge(frame(lake, "a", {"id": 1}, {"id": 3}), key="id", into="gold.new")
+    path = ["bronze.users", ("gold.new", {"home": "home"})]
+    assert [commit.updated for commit in evolution.propagate(lake, plan, path=path, dry_run=True)] == [1]
+    assert [commit.columns_added for commit in evolution.propagate(lake, plan, path=path)] == [("home",)]
+    assert sorted(stored(lake, "gold.new", "id", "home"), key=str) == [(1, {**homes[0], "geo": {"lat": 9, "lon": 7}}), (3, None)]
+    lk.merge(frame(lake, "a", {"id": 1, "home": "Bonn"}), key="id", into="gold.text")
+    with pytest.raises(SchemaError, match="expected STRING, got STRUCT"):
+        evolution.propagate(lake, plan, path=["bronze.users", ("gold.text", {"home": "home"})])
 
 
 def test_filled_rows_flow_on_to_whoever_reads_changes(lake: Any) -> None:

@@ -5,25 +5,24 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-from lakekit import columns as system
 from lakekit.bookmark import Bookmark
 from lakekit.commit import Commit
 from lakekit.engines import sql
-from lakekit.engines.plan import Alteration, Node, Query, Scan, TableState
+from lakekit.engines.plan import Node, Query, Scan, TableState
 from lakekit.engines.protocol import count
-from lakekit.engines.types import ident, sql_type
-from lakekit.errors import ConfigError, SchemaError
-from lakekit.evolution.differences import Change
+from lakekit.engines.types import ident
+from lakekit.errors import ConfigError
+from lakekit.evolution.differences import Change, Path
+from lakekit.evolution.filling import Fills, at, filled, lacking, overlaid, values_of, with_columns
 from lakekit.evolution.fit import alteration
-from lakekit.evolution.schema_plan import SchemaPlan
+from lakekit.evolution.schema_plan import SchemaPlan, grown
 from lakekit.incremental import cas, changes, contract
-from lakekit.incremental.order import nth, order_columns
 from lakekit.lineage import noted
 from lakekit.names import Identifier, TableName
 
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_Say = Callable[[list[str]], Mapping[str, str]]
+_Say = Callable[[Collection[str]], Mapping[str, str]]
 """Gives the columns of a table in which some of the table above it are, with their expressions."""
 _Edge = tuple[Identifier, Identifier, _Say]
 Hop = TableName | tuple[TableName, Mapping[str, str]]
@@ -52,8 +51,8 @@ def propagate(
 
     Args:
         lake: Where the tables are.
-        plan: Which columns are new, as planned for one of these tables; what its policy left to a person (``fail``) is brought down too. Fields
-            inside of columns come with the rows to come, and are not filled: the log says so.
+        plan: Which columns are new, and fields inside of them, as planned for one of these tables; what its policy left to a person (``fail``) is
+            brought down too. Fields inside of lists and maps come with the rows to come, and are not filled: the log says so.
         path: The tables from the upper one down: ``["bronze.orders", "silver.orders", "gold.fact_orders"]``. The first gets the columns too, where it
             lacks them. Where a column or the key is another one than above, with expressions over the table above:
             ``("gold.fact_orders", {"device": "upper(device_type)", "order_key": "order_id"})``; columns that are not named stay behind then.
@@ -82,22 +81,19 @@ def propagate(
     >>> commit.columns_added, commit.updated
     (('device_type',), 1)
     """
-    import pyarrow as pa
-
     top, steps = _given(lake, path) if path is not None else _derived(lake, plan)
-    added = [change for change in plan.of("evolve", "fail") if change.kind == "additive"]
-    carried = [change for change in added if len(change.path) == 1]
-    if inner := [change.name for change in added if len(change.path) > 1]:
-        log.warning("%s: fields inside of columns come with rows to come, and are not filled: %s", plan.table, ", ".join(inner))
+    carried = _carried(plan, lake.engine.load(top))
     if not dry_run:
         _ensure(lake, top, carried)
-    names = {top: [change.column for change in carried]}
     state = lake.engine.load(top)
-    above = {top: _Table(state, _with(state, [pa.field(change.column, change.after) for change in carried if change.after is not None]))}
+    above = {top: _Table(state, with_columns(state, [change for change in carried if len(change.path) == 1]))}
+    fills: dict[Identifier, Fills] = {top: {}}
+    for change in carried:
+        fills[top] = {**fills[top], change.column: (*fills[top].get(change.column, ()), change.path[1:])}
     commits: list[Commit] = []
     with lake.engine.session() as session:
         for upper, lower, say in steps:
-            words = say(names.get(upper, []))
+            words = say(fills.get(upper, {}))
             if not words:
                 continue
             state = lake.engine.load(lower)
@@ -106,11 +102,45 @@ def propagate(
                 commits.append(Commit(table=state.label))
                 continue
             source = above.get(upper) or _now_is(lake.engine.load(upper))
-            commit, above[lower] = _bring(lake, session, source, state, words, backfill=backfill, derived=path is None, dry_run=dry_run)
+            key = contract.key(state) or state.identifiers
+            new = {name: _passed(words[name], fills.get(upper, {})) for name in words if name not in key}
+            commit, above[lower] = _bring(
+                lake, session, source, state, words, new, backfill=backfill, derived=path is None, dry_run=dry_run
+            )
             commits.append(commit)
-            key = contract.key(state)
-            names.setdefault(lower, []).extend(name for name in words if name not in key and name not in names.get(lower, []))
+            fills[lower] = {**fills.get(lower, {}), **new}
     return commits
+
+
+def _carried(plan: SchemaPlan, top: TableState) -> list[Change]:
+    """What is brought down."""
+    found: list[Change] = []
+    for change in plan.of("evolve", "fail"):
+        if change.kind == "additive" and change.after is not None:
+            if _is_repeated(top.schema, change.path):
+                log.warning("%s, inside of a list or a map, comes with rows to come and is not filled", change.name)
+            else:
+                found.append(change)
+    return found
+
+
+def _is_repeated(schema: pa.Schema, path: Path) -> bool:
+    """Whether a path leads into a list or a map."""
+    import pyarrow as pa
+
+    kind: Any = pa.struct(list(schema))
+    for name in path:
+        if not pa.types.is_struct(kind):
+            return True
+        if kind.get_field_index(name) < 0:
+            return False
+        kind = kind.field(name).type
+    return False
+
+
+def _passed(expression: str, fills: Fills) -> tuple[Path, ...]:
+    """What is filled of a column that an expression makes: of one that goes on as it is, what was filled above; otherwise all."""
+    return next((inner for name, inner in fills.items() if expression in (name, ident(name))), ((),))
 
 
 @attrs.frozen
@@ -170,8 +200,10 @@ def _hop(lake: Lake, hop: Hop) -> tuple[Identifier, Mapping[str, str] | None]:
 
 def _ensure(lake: Lake, table: Identifier, carried: Sequence[Change]) -> None:
     """The first table with the columns, which may not have come there yet."""
+    import pyarrow as pa
+
     state = lake.engine.load(table)
-    missing = [alteration(change) for change in carried if change.column not in state.schema.names]
+    missing = [alteration(change) for change in carried if at(pa.struct(list(state.schema)), change.path) is None]
     if missing:
         lake.engine.alter(state, missing)
 
@@ -182,6 +214,7 @@ def _bring(
     above: _Table,
     state: TableState,
     given: Mapping[str, str],
+    new: Fills,
     *,
     backfill: bool,
     derived: bool,
@@ -192,22 +225,23 @@ def _bring(
     there = session.schema(above.rows).names
     words = {name: sql.expression(expression, there, place=place) for name, expression in given.items()}
     key = contract.key(state) or state.identifiers
-    new = [name for name in words if name not in key]
     made = session.schema(Query(f"SELECT {_items(words, new)} FROM upper", {"upper": above.rows}))
-    added = _added(state, made, place=place)
+    new = {field.name: tuple(path for path in new[field.name] if at(field.type, path) is not None) for field in made}
+    added = lacking(state, made, new, place=place)
+    after = grown(state.schema, added)
     if added and not dry_run:
-        state = lake.engine.alter(state, [Alteration("add", (field.name,), field.type) for field in added])
-    figures = Commit(table=state.label, columns_added=tuple(field.name for field in added), committed=bool(added) and not dry_run)
+        state = lake.engine.alter(state, [alteration(change) for change in added])
+    figures = Commit(table=state.label, columns_added=tuple(change.name for change in added), committed=bool(added) and not dry_run)
     if backfill and not key:
         if not derived:
             raise ConfigError(place, "has no key to be filled by", hint="write it with merge(), or give backfill=False.")
         log.warning("%s has no key to be filled by: it gets the columns, which stay NULL in the rows that are there", state.label)
     if not backfill or not key:
-        return figures, _Table(state, _with(state, added))
-    values = _values(session, above, {**{name: ident(name) for name in key}, **words}, key, place=place)
+        return figures, _Table(state, with_columns(state, added))
+    values = values_of(session, above.state, above.rows, {**{name: ident(name) for name in key}, **words}, key, place=place)
 
     def planned(state: TableState, write_id: int) -> cas.Planned:
-        rows = session.stage(_filled(session, state, values, key, new, write_id))
+        rows = session.stage(filled(session, state, values, key, new, write_id))
         size = count(session, rows)
         found = attrs.evolve(figures, read=size, updated=size)
         return cas.Planned(found, (lambda: session.merge(state, rows, on=key)) if size else None)
@@ -215,86 +249,9 @@ def _bring(
     commit = cas.write(lake.engine, state.name, state, Bookmark(), planned, dry_run=dry_run)
     commit = attrs.evolve(commit, committed=commit.committed or figures.committed)
     if dry_run:
-        return commit, _Table(state, _overlaid(state, values, key, new))
+        return commit, _Table(state, overlaid(state, values, key, new, after))
     return commit, _now_is(lake.engine.load(state.name))
 
 
-def _with(state: TableState, fields: Sequence[pa.Field]) -> Node:
-    """A table's rows, with columns that it lacks still."""
-    missing = [f"CAST(NULL AS {sql_type(field.type)}) AS {ident(field.name)}" for field in fields if field.name not in state.schema.names]
-    return Query(f"SELECT {', '.join(['*', *missing])} FROM stored", {"stored": Scan(state, state.head)})
-
-
-def _overlaid(state: TableState, values: Node, key: Sequence[str], new: Sequence[str]) -> Node:
-    """A table's rows, filled."""
-    columns = [f"d.{ident(name)}" for name in state.schema.names if name not in new]
-    columns += [f"{_now(name, state)} AS {ident(name)}" for name in new]
-    return Query(
-        f"SELECT {', '.join(columns)} FROM stored d LEFT JOIN found v ON {_same(key)}",
-        {"stored": Scan(state, state.head), "found": values},
-    )
-
-
-def _now(name: str, state: TableState) -> str:
-    """SQL for a column that is filled: what it has, else what it gets."""
-    got = f"v.{ident(f'_new_{name}')}"
-    return f"coalesce(d.{ident(name)}, {got})" if name in state.schema.names else got
-
-
-def _same(key: Sequence[str]) -> str:
-    return " AND ".join(f"d.{ident(name)} <=> v.{ident(f'_new_{name}')}" for name in key)
-
-
-def _items(words: Mapping[str, str], names: Sequence[str]) -> str:
+def _items(words: Mapping[str, str], names: Iterable[str]) -> str:
     return ", ".join(f"{words[name]} AS {ident(name)}" for name in names)
-
-
-def _added(state: TableState, made: pa.Schema, *, place: str) -> list[pa.Field]:
-    """The columns that the table lacks."""
-    for field in made:
-        if field.name in state.schema.names and state.schema.field(field.name).type != field.type:
-            raise SchemaError(
-                f"{place}, column {field.name!r}",
-                f"expected {state.schema.field(field.name).type}",
-                got=str(field.type),
-                hint="give an expression that casts it.",
-            )
-    return [field for field in made if field.name not in state.schema.names]
-
-
-def _values(session: Session, above: _Table, words: Mapping[str, str], key: Sequence[str], *, place: str) -> Node:
-    """What the table above says now for each key: of several rows of one key, the last one's."""
-    there = session.schema(above.rows).names
-    if missing := [name for name in key if words[name] == ident(name) and name not in there]:
-        raise ConfigError(
-            place,
-            f"{above.state.label} lacks columns of the key",
-            got=", ".join(map(repr, missing)),
-            hint="say in path= what they are there.",
-        )
-    made = ", ".join(f"{expression} AS {ident(f'_new_{name}')}" for name, expression in words.items())
-    rows = Query(f"SELECT *, {made} FROM upper", {"upper": above.rows})
-    if {ident(name) for name in contract.key(above.state)} == {words[name] for name in key}:  # there is one row of each
-        once = "SELECT * FROM rows"
-    else:
-        order = order_columns(there, None, place=place)
-        numbered = nth(session.schema(rows), [f"_new_{name}" for name in key], order)
-        once = f"SELECT * FROM (SELECT *, {numbered} AS _nth FROM rows) WHERE _nth = 1"
-    alive = "" if system.OPERATION not in there else f" AND {ident(system.OPERATION)} <> '{system.DELETE}'"
-    picked = ", ".join(ident(f"_new_{name}") for name in words)
-    return session.stage(Query(f"SELECT {picked} FROM ({once}) WHERE true{alive}", {"rows": rows}))
-
-
-def _filled(session: Session, state: TableState, values: Node, key: Sequence[str], new: Sequence[str], write_id: int) -> Query:
-    """The rows that are NULL in a new column for which there is a value now."""
-    own = {name: _now(name, state) for name in new} | {system.WRITE_ID: f"CAST({write_id} AS BIGINT)"}
-    columns = [f"{own.get(name, f'd.{ident(name)}')} AS {ident(name)}" for name in state.schema.names]
-    columns += [f"d.{name}" for name in session.places]
-    # In a dry run, the column may not be there.
-    there = {name: f"d.{ident(name)} IS NULL AND " if name in state.schema.names else "" for name in new}
-    wanted = " OR ".join(f"({empty}v.{ident(f'_new_{name}')} IS NOT NULL)" for name, empty in there.items())
-    return Query(
-        f"SELECT {', '.join(columns)}, 'update' AS _change FROM stored d JOIN found v ON {_same(key)} WHERE {wanted}",
-        {"stored": Scan(state, state.head, places=True), "found": values},
-        ordered=True,
-    )
