@@ -1,7 +1,5 @@
 """The steps as assets of Dagster: ``dagster dev -f examples/orchestrators/dagster_shop.py``."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import dagster as dg

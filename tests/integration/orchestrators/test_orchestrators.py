@@ -28,7 +28,7 @@ def test_an_orchestrator_runs_the_steps_and_may_run_them_again(name: str, databa
         connection.execute(world.HOURS[0].sql)
     environment = {**os.environ, "SHOP": database, "LAKE": str(tmp_path / "lake"), "PYTHONPATH": str(ROOT)}
     environment |= {"PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300"}
-    environment |= {"DAGSTER_DISABLE_TELEMETRY": "yes"}
+    environment |= {"DAGSTER_DISABLE_TELEMETRY": "yes", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
     seen: list[dict[str, int | None]] = []
     for _ in range(2):
         command = [python, "-m", f"examples.orchestrators.{PAGES[name].removesuffix('.py')}"]
