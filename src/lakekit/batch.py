@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import html
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, TypeVar, cast
 
@@ -313,6 +314,13 @@ class Batch:
         )
         into = f" into {'.'.join(self.into)}" if self.into else ""
         return f"<Batch of {upstreams}{into}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the columns, and where the rows come from. No row is read for it."""
+        from lakekit.engines.types import sql_type
+
+        rows = "".join(f"<tr><td>{html.escape(field.name)}</td><td>{html.escape(sql_type(field.type))}</td></tr>" for field in self.schema)
+        return f"<table><caption>{html.escape(repr(self))}</caption><tr><th>column</th><th>type</th></tr>{rows}</table>"
 
     def __bool__(self) -> NoReturn:
         raise QueryError(

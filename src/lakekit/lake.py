@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,11 @@ class Lake:
 
     def __repr__(self) -> str:
         return f"<Lake {self.where} ({self.engine.name})>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the names of the tables."""
+        rows = "".join(f"<tr><td>{html.escape(name)}</td></tr>" for name in self.tables())
+        return f"<table><caption>{html.escape(repr(self))}</caption><tr><th>table</th></tr>{rows}</table>"
 
     @property
     def spark(self) -> SparkEngine | None:
