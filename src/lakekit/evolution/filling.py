@@ -46,9 +46,11 @@ def values_of(session: Session, source: TableState, upper: Node, words: Mapping[
     return session.stage(Query(f"SELECT {picked} FROM ({once}) WHERE true{alive}", {"rows": rows}))
 
 
-def filled(session: Session, state: TableState, values: Node, key: Sequence[str], new: Fills, write_id: int) -> Query:
-    """The rows that are NULL in a new column for which there is a value now."""
-    own = {name: _now(name, state.schema, state.schema, inner) for name, inner in new.items() if name in state.schema.names}
+def filled(
+    session: Session, state: TableState, values: Node, key: Sequence[str], new: Fills, write_id: int, *, after: pa.Schema | None = None
+) -> Query:
+    """The rows that are NULL in a new column for which there is a value now. ``after``: the table's columns as they would be, in a dry run."""
+    own = {name: _now(name, state.schema, after or state.schema, inner) for name, inner in new.items() if name in state.schema.names}
     own |= {system.WRITE_ID: f"CAST({write_id} AS BIGINT)"}
     columns = [f"{own.get(name, f'd.{ident(name)}')} AS {ident(name)}" for name in state.schema.names]
     columns += [f"d.{name}" for name in session.places]
@@ -116,7 +118,7 @@ def _now(name: str, schema: pa.Schema, after: pa.Schema, inner: Collection[Path]
 
 
 def _value(has: str, got: str, old: Any, kind: Any, inner: Collection[Path]) -> str:
-    """The same for a value of which only some fields may be filled, where there is one."""
+    """The same for a value, of which only some fields may be filled: a struct that is NULL stays so."""
     if () in inner or not inner:
         return f"coalesce({has}, {got})" if inner else has
     known = {field.name: field.type for field in old}
@@ -126,14 +128,15 @@ def _value(has: str, got: str, old: Any, kind: Any, inner: Collection[Path]) -> 
         deeper = [path[1:] for path in inner if path[0] == field.name]
         value = _value(own, theirs, known[field.name], field.type, deeper) if field.name in known else theirs
         parts.append(f"{literal(field.name)}, {value}")
-    return f"CASE WHEN {has} IS NULL THEN {got} ELSE named_struct({', '.join(parts)}) END"
+    return f"CASE WHEN {has} IS NOT NULL THEN named_struct({', '.join(parts)}) END"
 
 
 def _empty(name: str, schema: pa.Schema, path: Path) -> str:
-    """SQL for where a value is NULL, and another one is there to fill it."""
+    """SQL for where a value is NULL, in a struct that is not, and another one is there to fill it."""
     there = name in schema.names and at(schema.field(name).type, path) is not None  # in a dry run, it may not be
     has, got = (".".join(map(ident, (first, *path))) for first in (name, f"_new_{name}"))
-    return f"d.{has} IS NULL AND v.{got} IS NOT NULL" if there else f"v.{got} IS NOT NULL"
+    around = [f"d.{'.'.join(map(ident, (name, *path[:-1])))} IS NOT NULL"] if path else []
+    return " AND ".join([*around, *([f"d.{has} IS NULL"] if there else []), f"v.{got} IS NOT NULL"])
 
 
 def at(kind: Any, path: Path) -> pa.DataType | None:

@@ -226,7 +226,12 @@ def _bring(
     words = {name: sql.expression(expression, there, place=place) for name, expression in given.items()}
     key = contract.key(state) or state.identifiers
     made = session.schema(Query(f"SELECT {_items(words, new)} FROM upper", {"upper": above.rows}))
-    new = {field.name: tuple(path for path in new[field.name] if at(field.type, path) is not None) for field in made}
+    new = {
+        field.name: tuple(path for path in new[field.name] if at(field.type, path) is not None)
+        if field.name in state.schema.names
+        else ((),)
+        for field in made
+    }
     added = lacking(state, made, new, place=place)
     after = grown(state.schema, added)
     if added and not dry_run:
@@ -241,7 +246,7 @@ def _bring(
     values = values_of(session, above.state, above.rows, {**{name: ident(name) for name in key}, **words}, key, place=place)
 
     def planned(state: TableState, write_id: int) -> cas.Planned:
-        rows = session.stage(filled(session, state, values, key, new, write_id))
+        rows = session.stage(filled(session, state, values, key, new, write_id, after=after if dry_run else None))
         size = count(session, rows)
         found = attrs.evolve(figures, read=size, updated=size)
         return cas.Planned(found, (lambda: session.merge(state, rows, on=key)) if size else None)
