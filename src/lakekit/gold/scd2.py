@@ -253,14 +253,15 @@ def _plan(session: Session, state: TableState, inputs: Mapping[str, Node], spec:
 
 def _last_number(session: Session, state: TableState, spec: Scd2Spec) -> int:
     """The greatest surrogate key of a sequence; 0: there is none yet."""
-    if spec.surrogate_keys == "hash" or spec.surrogate_key not in state.schema.names or dimension.is_foreign(state):
+    if spec.surrogate_keys == "hash" or spec.surrogate_key not in state.schema.names:
         return 0
     words = f"SELECT coalesce(greatest(max({ident(spec.surrogate_key)}), 0), 0) AS n FROM stored"
     return int(session.one(Query(words, {"stored": Scan(state, state.head)}))["n"])
 
 
 def _has_members(session: Session, state: TableState, surrogate_key: str) -> bool:
-    if state.head is None or dimension.is_foreign(state):
+    if state.head is None:
         return False
-    stored = Scan(state, state.head, bounds={surrogate_key: (-2, -1)})
+    # In a table of another tool, the column may be newer than the files.
+    stored = Scan(state, state.head, bounds={} if dimension.is_foreign(state) else {surrogate_key: (-2, -1)})
     return count(session, Query(f"SELECT 1 AS there FROM stored WHERE {ident(surrogate_key)} < 0", {"stored": stored})) > 0

@@ -10,13 +10,12 @@ import pyarrow as pa
 
 from lakekit import columns as system
 from lakekit.batch import Batch
-from lakekit.bookmark import WRITE_ID
 from lakekit.engines.plan import Node, Query, Scan, TableState
 from lakekit.engines.sql import literal
 from lakekit.engines.types import arrow_type, ident, sql_type
 from lakekit.errors import ConfigError, SchemaError
 from lakekit.gold.scd2_spec import ABSORBED, AT, IS_CURRENT, IS_DELETED, Scd2Spec, merge_on, state_columns
-from lakekit.incremental import contract, target
+from lakekit.incremental import cas, contract, target
 from lakekit.names import Identifier
 
 if TYPE_CHECKING:
@@ -192,7 +191,7 @@ def stored_versions(
 
 def is_foreign(state: TableState) -> bool:
     """Whether another tool made the rows of a table, and lakekit hasn't written to it yet."""
-    return state.head is not None and not any(WRITE_ID in found.summary for found in state.ancestry())
+    return state.head is not None and cas.stored(state).snapshot is None and not cas.is_lost(state)
 
 
 def touched_versions(session: Session, state: TableState, events: Frame, spec: Scd2Spec) -> Frame:
