@@ -203,7 +203,7 @@ def _fill(template: str, read: str, **values: exp.Expr) -> exp.Expr:
     return tree.transform(fill)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1024)
 def _parsed(text: str, read: str) -> exp.Expr:
     """A template as a tree, which nobody changes: parsing costs more than all else that is done with one."""
     return parse_one(text, read=read)
