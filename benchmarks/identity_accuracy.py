@@ -107,9 +107,9 @@ def historical() -> Set:
     return Set(rows, probabilistic(fields, blocks), [["first", "last", "born"], ["postcode", "born"]], [["first", "last"], ["born"]])
 
 
-def synthetic() -> Set:
+def synthetic(records: int = 50_000) -> Set:
     """Made-up people with the traps of real ones."""
-    rows = [{**row, "truth": row["who"]} for row in people(50_000, seed=7).drop_columns(["source", "full_name"]).to_pylist()]
+    rows = [{**row, "truth": row["who"]} for row in people(records, seed=7).drop_columns(["source", "full_name"]).to_pylist()]
     return Set(rows, MODEL, SURE, TRAIN)
 
 
@@ -167,12 +167,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.identity_accuracy", description="Who is who, how well.")
     parser.add_argument("--splink", metavar="PYTHON", help="the Python of an environment that has Splink")
     parser.add_argument("--only", choices=list(SETS), help="one data set")
+    parser.add_argument("--records", type=int, default=50_000, help="how many records the synthetic set has (default: %(default)s)")
     options = parser.parse_args()
     engines = {"lakekit": ours} | ({"Splink": lambda data, rows: theirs(data, rows, options.splink)} if options.splink else {})
     print("| data | engine | threshold | pair P | pair R | pair F1 | B3 F1 | at 0.9: pair R | pair F1 | B3 F1 | s |")
     print("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for name in [options.only] if options.only else SETS:
-        data = SETS[name]()
+        data = synthetic(options.records) if name == "synthetic" else SETS[name]()
         chosen_on, reported_on = halves(data.rows)
         for engine, run in engines.items():
             before, _ = run(data, chosen_on)

@@ -38,7 +38,7 @@ class Source:
     def without_rows(self) -> Source:
         """The same of which nothing is read."""
         nothing = Query("SELECT * FROM batch WHERE false", {"batch": self.batch.node})
-        return attrs.evolve(self, batch=attrs.evolve(self.batch, node=nothing, rejects=()))
+        return attrs.evolve(self, batch=attrs.evolve(self.batch, node=nothing, rejects=(), tallies=()))
 
 
 @attrs.frozen(eq=False)
