@@ -14,7 +14,7 @@ PARALLEL := -n $(WORKERS)
 SPARK := --engine=spark --engine=connect
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-all test-minimums lint format docs lock bench clean servers
+.PHONY: help audit demo test test-fast test-all test-minimums lint format docs lock bench clean servers
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,9 @@ format: $(VENV)/.installed  ## Let ruff format and fix what it can
 
 docs: $(VENV)/.installed  ## The documentation, into site/; a broken link is an error
 	$(BIN)/zensical build --strict --clean
+
+audit: $(VENV)/.installed  ## Known vulnerabilities of what is pinned. Asks the package index's advisories
+	$(BIN)/uv tool run pip-audit --requirement requirements/dev.txt --no-deps --disable-pip
 
 bench: $(VENV)/.installed  ## The benchmarks
 	$(BIN)/python -m benchmarks
