@@ -18,7 +18,7 @@ def latest(batch: Batch, *, key: Columns, order_by: Columns | None = None) -> Ba
     Args:
         batch: The rows.
         key: The columns that make a key. NULLs are equal here; a merge rejects them.
-        order_by: What makes a row later. Default: ``_source_timestamp``, the position in the source, ``_ingestion_timestamp``. NULL is
+        order_by: What makes a row later. Default: ``_source_lsn``, ``_source_timestamp``, the position in the source, ``_ingestion_timestamp``. NULL is
             earliest. Ties: a delete is after an upsert, then a digest of the row decides, so that no order of arrival matters.
 
     Raises:
