@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from lakekit import columns as system
 from lakekit.batch import Batch
+from lakekit.bookmark import WRITE_ID
 from lakekit.engines.plan import Node, Query, Scan, TableState
 from lakekit.engines.sql import literal
 from lakekit.engines.types import arrow_type, ident, sql_type
@@ -191,7 +192,10 @@ def stored_versions(
 
 def is_foreign(state: TableState) -> bool:
     """Whether another tool made the rows of a table, and lakekit hasn't written to it yet."""
-    return state.head is not None and cas.stored(state).snapshot is None and not cas.is_lost(state)
+    known = cas.stored(state)
+    if state.head is None or cas.is_lost(state) or known.snapshot is not None or known.sequence:
+        return False
+    return not any(WRITE_ID in found.summary for found in state.ancestry())
 
 
 def touched_versions(session: Session, state: TableState, events: Frame, spec: Scd2Spec) -> Frame:
