@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from lakekit.engines.plan import TableState
 
 ROWS_IN_MEMORY = 65_536
+ROWS_TO_DIVIDE = 1 << 20
+"""Of a partitioned table: each partition among so many rows gets a file, so fewer would make many small ones."""
 TARGET_FILE_SIZE = 256 * 1024 * 1024
 OPEN_FILES = 32
 SAMPLE = 16_384
@@ -95,7 +97,7 @@ class _OpenFile:
 class FileWriter:
     """Takes Arrow batches for one table and gives back its new data files.
 
-    Batches are gathered to row groups of 65,536 rows, files roll at the table's ``write.target-file-size-bytes``. On an error every
+    Batches are gathered to row groups of 65,536 rows (of a partitioned table, to a million rows, then divided), files roll at the table's ``write.target-file-size-bytes``. On an error every
     file begun is removed.
     """
 
@@ -115,7 +117,8 @@ class FileWriter:
     def write(self, batches: Iterable[pa.RecordBatch]) -> FileWriter:
         """Write all batches and close the files."""
         try:
-            for rows in _gather(batches, self.schema):
+            whole = self.table.spec().is_unpartitioned()
+            for rows in _gather(batches, self.schema, ROWS_IN_MEMORY if whole else ROWS_TO_DIVIDE):
                 for partition, part in self._split(rows):
                     self._write(partition, part)
             for key in list(self._open):
@@ -148,7 +151,7 @@ class FileWriter:
                 self._close(next(iter(self._open)))
             self._open[key] = self._begin(partition, rows)
         file = self._open[key]
-        file.writer.write_table(rows)
+        file.writer.write_table(rows, row_group_size=ROWS_IN_MEMORY)
         file.rows += rows.num_rows
         self.rows += rows.num_rows
         if file.sink.tell() >= self._target:
@@ -233,8 +236,8 @@ def _repeats(column: pa.ChunkedArray[Any]) -> bool:
     return cast("Any", pc).count_distinct(values).as_py() * 2 <= len(values)
 
 
-def _gather(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Batches in the file's columns and types, enough of them together for a row group."""
+def _gather(batches: Iterable[pa.RecordBatch], schema: pa.Schema, most: int) -> Iterator[pa.Table]:
+    """Batches in the file's columns and types, so many rows together."""
     held: list[pa.RecordBatch] = []
     count = 0
     for batch in batches:
@@ -242,7 +245,7 @@ def _gather(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa
             continue
         held.append(conform(batch, schema))
         count += batch.num_rows
-        if count >= ROWS_IN_MEMORY:
+        if count >= most:
             yield pa.Table.from_batches(held, schema)
             held, count = [], 0
     if held:
