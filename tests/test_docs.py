@@ -20,6 +20,7 @@ BLOCK = re.compile(r"^```python(?P<mark>[^\n]*)\n(?P<code>.*?)^```", re.DOTALL |
 NEED_A_SERVER = {
     "README.md",
     "docs/how-to/airflow.md",
+    "docs/how-to/cdc.md",
     "docs/how-to/cron.md",
     "docs/how-to/dagster.md",
     "docs/how-to/prefect.md",

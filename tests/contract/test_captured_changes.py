@@ -26,6 +26,10 @@ DAYS = frozenset({"birth", "d"})
 DECIMALS = frozenset({"balance", "score", "amount", "num"})
 
 
+STEPS = pytest.mark.parametrize("step", [pytest.param(1_000, id="at_once"), pytest.param(7, id="bit_by_bit", marks=pytest.mark.slow)])
+"""How many messages come at once. The test of the history takes both ways in every run."""
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "capture" in metafunc.fixturenames:
         captures.parametrize(metafunc, schemas="registry" in metafunc.fixturenames)
@@ -136,7 +140,7 @@ def replay(
     return commits
 
 
-@pytest.mark.parametrize("step", [1_000, 7], ids=["at_once", "bit_by_bit"])
+@STEPS
 @pytest.mark.parametrize("table", captured_history.KEYED)
 def test_a_table_ends_as_it_ended_in_postgresql(lake: Any, capture: Capture, table: str, step: int, database: str) -> None:
     commits = replay(lake, capture, table, step=step, schema=declared(capture, table, spark=lake.engine.name == "spark"))
@@ -144,7 +148,7 @@ def test_a_table_ends_as_it_ended_in_postgresql(lake: Any, capture: Capture, tab
     assert_ended_as_in_postgresql(lake, capture, table, database)
 
 
-@pytest.mark.parametrize("step", [1_000, 7], ids=["at_once", "bit_by_bit"])
+@STEPS
 @pytest.mark.parametrize("table", captured_history.KEYED)
 def test_so_it_does_where_the_messages_are_in_avro(
     lake: Any, capture: Capture, table: str, step: int, database: str, registry: RegistryServer

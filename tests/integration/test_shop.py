@@ -78,7 +78,7 @@ def shuffled(hours: tuple[world.Hour, ...], draw: random.Random) -> list[world.H
     return found
 
 
-@pytest.mark.parametrize("batches", [(1, 1, 1), (2, 1), (1, 2), (3,)])
+@pytest.mark.parametrize("batches", [(2, 1), *(pytest.param(given, marks=pytest.mark.slow) for given in ((1, 1, 1), (1, 2), (3,)))])
 def test_gold_equals_a_computation_by_dictionaries_after_each_batch_of_hours(shop: Shop, batches: tuple[int, ...], tmp_path: Path) -> None:
     hours, passed, oracle = shuffled(world.HOURS, random.Random(repr(batches))), 0, Star()
     lake = lk.connect(tmp_path / "lake")
@@ -115,7 +115,7 @@ def _steady(value: Any) -> Any:
     return "server's clock" if isinstance(value, datetime) and value > SERVER_CLOCK else value
 
 
-@pytest.mark.parametrize("kills", [6, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, pytest.param(30, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_the_whole_chain_ends_as_an_undisturbed_one(kills: int, shop: Shop, tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")  # noqa: T201 -- shown when the test fails
