@@ -31,12 +31,12 @@ def order_columns(names: Sequence[str], order_by: Columns | None, *, place: str)
     return given
 
 
-def nth(schema: pa.Schema, keys: Sequence[str], order: Sequence[str]) -> str:
-    """SQL that numbers the rows of each key, the last one first, by a total order."""
+def nth(schema: pa.Schema, keys: Sequence[str], order: Sequence[str], *, tie: str = "true") -> str:
+    """SQL that numbers the rows of each key, the last one first, by a total order. ``tie``: SQL for rows that may need their digest for it."""
     last = [f"{_place(name, order)} DESC NULLS LAST" for name in order]
     if system.OPERATION in schema.names:
         last.append(f"CASE WHEN {ident(system.OPERATION)} = '{system.DELETE}' THEN 1 ELSE 0 END DESC")
-    last.append(f"{digest(schema)} DESC")
+    last.append(f"CASE WHEN {tie} THEN {digest(schema)} END DESC")
     return f"row_number() OVER (PARTITION BY {', '.join(dotted(name, schema) for name in keys)} ORDER BY {', '.join(last)})"
 
 

@@ -132,17 +132,11 @@ def _given(batch: Batch, spec: Spec) -> str:
 
 
 def _last(batch: Batch, spec: Spec, missing: str) -> str:
-    """SQL for the last row of each key. It orders the rows of a key totally, which takes a digest of each: only those of keys that come twice."""
-    keys, given = [dotted(name, batch.schema) for name in spec.key], _given(batch, spec)
-    named = ", ".join(f"{key} AS `_k{index}`" for index, key in enumerate(keys))
-    doubles = f"SELECT {named} FROM batch WHERE NOT ({missing}) GROUP BY {', '.join(keys)} HAVING count(*) > 1"
-    same = " AND ".join(f"b.{key} <=> d.`_k{index}`" for index, key in enumerate(keys))
-    kept = ", ".join(ident(name) for name in batch.columns)
-    numbered = f"SELECT {given}, {nth(batch.schema, spec.key, spec.order)} AS _nth FROM (SELECT {kept} FROM batch b LEFT SEMI JOIN doubles d ON {same})"
-    return (
-        f"WITH doubles AS ({doubles}) SELECT * EXCEPT (_nth) FROM ({numbered}) WHERE _nth = 1 "
-        f"UNION ALL SELECT {given} FROM (SELECT {kept} FROM batch b LEFT ANTI JOIN doubles d ON {same}) WHERE NOT ({missing})"
-    )
+    """SQL for the last row of each key. It orders the rows of a key totally, which takes a digest of each: only of keys that come twice."""
+    keys = ", ".join(dotted(name, batch.schema) for name in spec.key)
+    counted = f"SELECT *, count(*) OVER (PARTITION BY {keys}) AS _of FROM batch WHERE NOT ({missing})"
+    numbered = f"SELECT {_given(batch, spec)}, {nth(batch.schema, spec.key, spec.order, tie='_of > 1')} AS _nth FROM ({counted})"
+    return f"SELECT * EXCEPT (_nth) FROM ({numbered}) WHERE _nth = 1"
 
 
 def _kind_of_delete(names: Sequence[str], spec: Spec) -> str:
