@@ -8,8 +8,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
-import sqlglot
-from sqlglot import exp
 
 from lakekit import columns as system
 from lakekit.bookmark import Bookmark
@@ -158,7 +156,7 @@ def _part(lake: Lake, table: TableName, condition: Condition) -> Part:
             checked = sql.expression(condition, names, place=place)
         except QueryError as error:  # its text holds the condition, and that a value
             raise QueryError(place, error.problem, hint=error.hint) from None
-        columns = tuple(dict.fromkeys(found.parts[0].name for found in sqlglot.parse_one(checked, read="databricks").find_all(exp.Column)))
+        columns = tuple(sorted(sql.columns_of(checked)))
         if not columns:
             raise ConfigError(place, "expected a condition about the row", hint='write "user_id = 7".')
         return Part(state, f"coalesce({checked}, false)", columns, ())
