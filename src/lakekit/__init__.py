@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from typing import TYPE_CHECKING
 
+from lakekit import lazy
 from lakekit._version import __version__
 
 if TYPE_CHECKING:
@@ -159,15 +159,7 @@ __all__ = [
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        msg = f"module 'lakekit' has no attribute {name!r}"
-        raise AttributeError(msg)
-    home = _HOMES[name]
-    found = importlib.import_module(f"lakekit.{home}") if home else importlib.import_module(f"lakekit.{name}")
-    value = getattr(found, name) if home else found
-    globals()[name] = value
-    return value
+__getattr__ = lazy.loader(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from lakekit import lazy
 
 if TYPE_CHECKING:
     from lakekit.evolution.detect import apply, plan
@@ -51,13 +52,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        msg = f"module 'lakekit.evolution' has no attribute {name!r}"
-        raise AttributeError(msg)
-    value = getattr(importlib.import_module(f"lakekit.evolution.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy.loader(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
+from lakekit import lazy
 from lakekit.identity.kinds import Comparison, Decision, Exact, Fuzzy, Probabilistic, Scorer, Veto
 from lakekit.identity.model import Frequencies, Model
 from lakekit.identity.rules import Rules, compare, confirm, exact, fuzzy, probabilistic, separate, veto
@@ -72,13 +72,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        msg = f"module 'lakekit.identity' has no attribute {name!r}"
-        raise AttributeError(msg)
-    value = getattr(importlib.import_module(f"lakekit.identity.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy.loader(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

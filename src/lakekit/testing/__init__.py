@@ -18,9 +18,9 @@ True
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
+from lakekit import lazy
 from lakekit.testing.checks import assert_rerun_is_noop, assert_table, seed
 from lakekit.testing.crashes import Crash, crash_anywhere
 from lakekit.testing.source import Source
@@ -35,13 +35,7 @@ _HOMES = {"batchings": "strategies", "lake": "fixtures"}
 __all__ = ["Crash", "Source", "assert_rerun_is_noop", "assert_table", "batchings", "crash_anywhere", "lake", "seed"]
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        msg = f"module 'lakekit.testing' has no attribute {name!r}"
-        raise AttributeError(msg)
-    value = getattr(importlib.import_module(f"lakekit.testing.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy.loader(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:
