@@ -226,9 +226,11 @@ class DuckSession:
         if isinstance(node, Stream):  # given as they come
             yield from node.batches
             return
-        # An unfetched result blocks its connection, so each reader has its own; registered Arrow objects are known to the first only.
-        connection = self._con if self._reads_registered(node) else self._cursor()
-        yield from self._read(connection, self.relation(node))
+        yield from self._read(self._connection(node), self.relation(node))
+
+    def _connection(self, node: Node) -> duckdb.DuckDBPyConnection:
+        """Where a node is read: an unfetched result blocks its connection, but registered Arrow objects are known to the first one only."""
+        return self._con if self._reads_registered(node) else self._cursor()
 
     def query_rows(self, query: str) -> Iterator[pa.RecordBatch]:
         """The rows of DuckDB SQL of the engine's own; its joins are built on the right side, as they are written."""
@@ -272,7 +274,8 @@ class DuckSession:
     def append(self, state: TableState, node: Node) -> PreparedFiles:
         """Write rows to new files, in the table's sort order."""
         require_writable(state)
-        rows = self.query_rows(f"SELECT * FROM {self.relation(node)} {ordered}") if (ordered := order(state)) else self.rows(node)
+        ordered = order(state)
+        rows = self._read(self._connection(node), f"(SELECT * FROM {self.relation(node)} {ordered})") if ordered else self.rows(node)
         writer = FileWriter(state.native).write(rows)
         return PreparedFiles(added=tuple(writer.files), removed=(), rows=writer.rows, size=writer.size, io=state.native.io, rebasable=True)
 
