@@ -10,11 +10,10 @@ from lakekit._version import __version__
 from lakekit.clock import instant_of
 from lakekit.engines import sql
 from lakekit.engines.types import ident, sql_type
-from lakekit.errors import MissingExtraError
+from lakekit.errors import MissingExtraError, TableError
 from lakekit.incremental import cas, changes
 from lakekit.lineage import noted
 from lakekit.names import text
-from lakekit.observability import status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,9 +85,18 @@ def openlineage_event(
 
 def _upstreams(lake: Lake, state: TableState) -> dict[str, str]:
     """What a table consumes: the bookmark's name for it, and the one that people know."""
-    tables = {changes.upstream(other): text(name) for name, other in status.load(lake)[0].items()}
     found = {key: key.removeprefix("side:").removesuffix("#deletes") for key in cas.stored(state).positions}
-    return {key: tables.get(name, name) for key, name in found.items()}
+    wanted, known = {*found.values()}, dict[str, str]()
+    for name in lake.engine.tables():
+        if wanted <= known.keys():
+            break
+        try:
+            other = lake.find(name)
+        except TableError:  # it can't be read, so nobody can tell whether it is one of them
+            continue
+        if other is not None:
+            known[changes.upstream(other)] = text(name)
+    return {key: known.get(name, name) for key, name in found.items()}
 
 
 def _counts(commit: Commit) -> dict[str, Any]:
