@@ -245,6 +245,22 @@ def test_rescued_values_come_back_once_their_column_can_hold_them(lake: Any) -> 
     assert lk.read_new(lake, TABLE, into="gold.things").count() == 2
 
 
+def test_a_rescued_value_comes_back_to_a_column_that_is_written_otherwise(lake: Any) -> None:
+    def merge(run: str, row: dict[str, Any], policy: Any) -> None:
+        lk.merge(frame(lake, run, row), key="id", into=TABLE, on_change=policy)
+
+    merge("a", {"id": 1}, "evolve")
+    merge("b", {"id": 2, "size": "large", "home": {"zip": "N1"}}, {"additive": "rescue"})
+    merge("c", {"id": 3, "SIZE": "small", "Home": {"zip": "N2"}}, "evolve")
+    assert rescued(lake)[1] == {"size": "large", "home": {"zip": "N1"}}
+    assert evolution.unrescue(lake, TABLE).updated == 1
+    assert sorted(stored(lake, TABLE, "id", "SIZE", "Home"), key=lambda row: row[0])[1:] == [
+        (2, "large", {"zip": "N1"}),
+        (3, "small", {"zip": "N2"}),
+    ]
+    assert rescued(lake) == [None, None, None]
+
+
 def test_what_does_not_fit_yet_stays_rescued(lake: Any) -> None:
     append(lake, "old", [{"id": 1, "a": 1, "b": 1}])
     append(lake, "new", [{"id": 2, "a": "x", "b": "y"}])

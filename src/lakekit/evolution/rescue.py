@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
@@ -89,10 +91,17 @@ def _mended(session: Session, state: TableState, write_id: int) -> Query:
     places = {path: kind for field in state.schema if not system.is_system(field.name) for path, kind in _places((field.name,), field.type)}
     back = {path: _back(rescued, path, kind) for path, kind in places.items()}
     fits = {path: f"({_at(path)} IS NULL AND {value} IS NOT NULL)" for path, value in back.items()}
-    found: Node = Query(
-        f"SELECT * FROM stored WHERE {rescued} IS NOT NULL AND ({' OR '.join(fits.values())})",
-        {"stored": Scan(state, state.head, places=True)},
+    stored = {"stored": Scan(state, state.head, places=True)}
+    listed = ", ".join(
+        [
+            f"lk_called({rescued}) AS {rescued}",
+            *(ident(name) for name in state.schema.names if name != system.RESCUED_DATA),
+            *session.places,
+        ]
     )
+    called = Function(partial(_called, places=tuple(map(rescued_path, places))), (pa.string(),), pa.string())
+    rescuing: Node = Query(f"SELECT {listed} FROM stored WHERE {rescued} IS NOT NULL", stored, {"lk_called": called})
+    found: Node = Query(f"SELECT * FROM rescuing WHERE {' OR '.join(fits.values())}", {"rescuing": rescuing})
     names = {path: literal(json.dumps(rescued_path(path)) + "\n") for path in fits}
     named = ", ".join(f"CASE WHEN {fit} THEN {names[path]} ELSE '' END" for path, fit in fits.items())
     gone = f"concat({named})"
@@ -164,8 +173,30 @@ def left(text: str, gone: set[str]) -> str | None:
     >>> left('{"a": 1.50, "b.c": "x", "d": [1, 2]}', {"b.c"}), left('{"a": 1}', {"a"})
     ('{"a":1.50,"d":[1, 2]}', None)
     """
+    kept = [(name, value) for name, value in _fields(text) if name not in gone]
+    return _object(kept) if kept else None
+
+
+def _called(texts: Any, *, places: tuple[str, ...]) -> Any:
+    """JSON objects whose fields are called as the table calls them."""
+    known = {name.lower(): name for name in places}
+    return pa.array([called(text, known) for text in texts.to_pylist()], pa.string())
+
+
+def called(text: str, known: Mapping[str, str]) -> str:
+    """A JSON object with the table's own names, by those in lower case: a column may come later and be written otherwise.
+
+    >>> called('{"a": 1.50, "b": "x"}', {"a": "A", "c": "C"}), called('{"a": 1, "A": 2}', {"a": "A"})
+    ('{"A":1.50,"b":"x"}', '{"a":1,"A":2}')
+    """
+    fields = list(_fields(text))
+    often = Counter(name.lower() for name, _ in fields)
+    return _object((known.get(name.lower(), name) if often[name.lower()] == 1 else name, value) for name, value in fields)
+
+
+def _fields(text: str) -> Iterator[tuple[str, str]]:
+    """The fields of a JSON object, each value as it is written."""
     decoder = json.JSONDecoder()
-    kept: list[str] = []
     at = text.index("{") + 1
     while text[at:].lstrip(" ,").startswith('"'):
         at += len(text[at:]) - len(text[at:].lstrip(" ,"))
@@ -173,7 +204,9 @@ def left(text: str, gone: set[str]) -> str | None:
         at = text.index(":", at) + 1
         at += len(text[at:]) - len(text[at:].lstrip())
         _, end = decoder.raw_decode(text, at)
-        if name not in gone:
-            kept.append(f"{json.dumps(name, ensure_ascii=False)}:{text[at:end]}")
+        yield name, text[at:end]
         at = end
-    return f"{{{','.join(kept)}}}" if kept else None
+
+
+def _object(fields: Iterable[tuple[str, str]]) -> str:
+    return "{" + ",".join(f"{json.dumps(name, ensure_ascii=False)}:{value}" for name, value in fields) + "}"
