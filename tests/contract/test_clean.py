@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 import lakekit as lk
@@ -149,3 +150,14 @@ def test_an_unknown_column_is_refused_with_those_there_are(lake: Any) -> None:
 def test_a_check_over_an_unknown_column_is_refused(lake: Any) -> None:
     with pytest.raises(QueryError, match="unknown column"):
         lk.clean(frame(lake, "a", person(1, "x")), {}, checks={"adult": "age >= 18"})
+
+
+def test_case_and_normal_form_are_pythons_for_every_letter_of_latin_scripts_and_beyond(lake: Any) -> None:
+    texts = [*map(chr, range(0x20, 0x250)), "Zoë", "ΟΔΟΣ", "Straße", "e\u0301", "İstanbul", "ﬁ", "", None]
+    batch = frame(lake, "a", *({"id": number, "text": text} for number, text in enumerate(texts)))
+    chains = {"low": [rules.lower()], "up": [rules.upper()], "nfc": [rules.normalize("NFC")], "trimmed": [rules.trim(), rules.lower()]}
+    clean = lk.clean(batch, {name: [rules.copy_of("text"), *chain] for name, chain in chains.items()})
+    for row in clean.to_arrow().to_pylist():
+        assert {name: row[name] for name in chains} == {
+            name: rules.apply_chain(chain, pa.array([row["text"]]))[0]["value"].as_py() for name, chain in chains.items()
+        }

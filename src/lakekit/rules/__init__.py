@@ -31,7 +31,7 @@ from lakekit.rules.function import ChainFunction, Refused, apply_chain
 from lakekit.rules.identifiers import url, uuid
 from lakekit.rules.json_text import json
 from lakekit.rules.mailboxes import email_key
-from lakekit.rules.native import NativeChain, native_chain
+from lakekit.rules.native import NativeChain, native_chain, plain_chain
 from lakekit.rules.numbers import decimal, integer
 from lakekit.rules.people import name_key, person_name
 from lakekit.rules.phones import phone, phone_type
@@ -80,6 +80,7 @@ __all__ = [
     "person_name",
     "phone",
     "phone_type",
+    "plain_chain",
     "source_column",
     "squash_spaces",
     "timestamp",

@@ -96,6 +96,15 @@ class VectorRule(Protocol):
         ...
 
 
+@runtime_checkable
+class PlainRule(VectorRule, Protocol):
+    """A rule whose meaning is Python's, but for plain texts also SQL's: no engine disagrees about those."""
+
+    def plain_sql(self, column: str, /) -> str:
+        """What ``scalar`` gives for a plain text, or NULL, as a Spark SQL expression. It is as plain."""
+        ...
+
+
 class PythonRule:
     """What the rules have in common whose meaning is Python's: no SQL."""
 

@@ -161,6 +161,11 @@ class ChainFunction:
         """Whether all texts pass, so that `values` says all. Bytes that are no text never do."""
         return self._vectors is not None
 
+    @property
+    def takes_latin(self) -> bool:
+        """Whether texts of ``characters.LATIN`` are plain for every rule; those of ASCII always are."""
+        return self._vectors is not None and all(rule.plain == "latin" for rule in self._vectors)
+
     def values(self, texts: Values) -> Array:
         """The clean values alone."""
         return cast("Array", self(texts).field("value"))
@@ -172,7 +177,7 @@ class ChainFunction:
 
         compute: Any = pyarrow.compute
         other = compute.invert(compute.string_is_ascii(text)).fill_null(fill_value=False)
-        if other.true_count and all(rule.plain == "latin" for rule in rules):
+        if other.true_count and self.takes_latin:
             other = compute.replace_with_mask(other, other, compute.invert(compute.match_substring_regex(text.filter(other), ALL_LATIN)))
         clean = compute.if_else(other, pa.scalar(None, pa.string()), text) if other.true_count else text
         for rule in rules:

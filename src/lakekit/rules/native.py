@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from lakekit.rules.base import PlainRule
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -62,6 +64,21 @@ def native_chain(chain: Sequence[Rule], column: str) -> NativeChain | None:
     reasons = ", ".join(reason for _, reason in failures)
     failed = f"COALESCE({reasons})" if len(failures) > 1 else reasons
     return NativeChain(f"CASE WHEN {failed} IS NULL THEN {value} END", f"CASE {' '.join(named)} END", failed)
+
+
+def plain_chain(chain: Sequence[Rule], column: str) -> str | None:
+    """A chain that refuses nothing as SQL for plain texts, or None where one of its rules has a meaning only in Python.
+
+    >>> from lakekit import rules
+    >>> plain_chain([rules.normalize("NFC"), rules.lower()], "`name`")
+    'LOWER(`name`)'
+    """
+    value: str | None = column
+    for rule in chain:
+        value = rule.plain_sql(value) if isinstance(rule, PlainRule) else rule.sql(value)
+        if value is None:
+            return None
+    return value
 
 
 def replace_all(column: str, pattern: str, replacement: str) -> str:

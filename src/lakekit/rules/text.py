@@ -87,6 +87,10 @@ class Lower(PythonRule):
         """The same over Arrow."""
         return _compute().utf8_lower(texts)
 
+    def plain_sql(self, column: str, /) -> str:
+        """The same in SQL, where no letter is a special case."""
+        return f"LOWER({column})"
+
 
 @attrs.frozen
 class Upper(PythonRule):
@@ -106,6 +110,10 @@ class Upper(PythonRule):
     def over_plain(self, texts: Any, /) -> Any:
         """The same over Arrow."""
         return _compute().utf8_upper(texts)
+
+    def plain_sql(self, column: str, /) -> str:
+        """The same in SQL, where no letter is a special case."""
+        return f"UPPER({column})"
 
 
 @attrs.frozen

@@ -41,6 +41,10 @@ class Normalize(PythonRule):
         """Themselves: they are in their normal form."""
         return texts
 
+    def plain_sql(self, column: str, /) -> str:
+        """The text itself."""
+        return column
+
 
 @attrs.frozen
 class FixMojibake(PythonRule):
@@ -69,6 +73,10 @@ class FixMojibake(PythonRule):
     def over_plain(self, texts: Any, /) -> Any:
         """Themselves: nothing in ASCII was decoded wrongly."""
         return texts
+
+    def plain_sql(self, column: str, /) -> str:
+        """The text itself."""
+        return column
 
 
 def normalize(form: Form) -> Normalize:

@@ -17,7 +17,8 @@ from lakekit.errors import SchemaError
 from lakekit.incremental import sides
 from lakekit.incremental.target import require_columns
 from lakekit.names import text
-from lakekit.rules import ChainFunction, Rule, beside_column, chain_output_type, check_rules, native_chain, source_column
+from lakekit.rules import ChainFunction, Rule, beside_column, chain_output_type, check_rules, native_chain, plain_chain, source_column
+from lakekit.rules.characters import ALL_LATIN
 from lakekit.silver import examine
 
 if TYPE_CHECKING:
@@ -140,7 +141,11 @@ def _applied(batch: Batch, column: str, chain: tuple[Rule, ...], functions: dict
     ):  # where every text is UTF-8, and a struct costs as much as the rule
         functions[name] = Function(function.values, (pa.string(),), pa.string())
         nothing = "CAST(NULL AS STRING)"
-        return f"named_struct('value', {name}({given[0]}), 'rule', {nothing}, 'reason', {nothing})"
+        value = f"{name}({words})"
+        if (quick := plain_chain(chain, words)) is not None:
+            latin = f"WHEN {words} RLIKE {sql.literal(ALL_LATIN)} THEN {quick} " if function.takes_latin else ""
+            value = f"CASE WHEN {words} IS NULL OR lk_is_ascii({words}) THEN {quick} {latin}ELSE {value} END"
+        return f"named_struct('value', {value}, 'rule', {nothing}, 'reason', {nothing})"
     functions[name] = Function(function, (pa.string(),) * len(given), function.arrow_type())
     return f"{name}({', '.join(given)})"
 

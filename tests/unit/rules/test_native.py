@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakekit import rules
-from lakekit.rules import apply_chain, native_chain
-from lakekit.rules.characters import INVISIBLE
+from lakekit.rules import apply_chain, native_chain, plain_chain
+from lakekit.rules.characters import INVISIBLE, LATIN
 
 CHAINS = {
     "trim": [rules.trim()],
@@ -41,6 +41,24 @@ def test_duckdb_and_python_agree(chain: list[rules.Rule], values: list[str | Non
         connection.register("t", table)
         found = connection.sql(sql).to_arrow_table().to_pylist()
     assert found == apply_chain(chain, pa.array(values, pa.string())).to_pylist()
+
+
+PLAIN = {
+    "lower": [rules.trim(), rules.lower()],
+    "upper": [rules.upper(), rules.empty_to_null()],
+    "NFC": [rules.squash_spaces(), rules.normalize("NFC")],
+}
+
+
+@pytest.mark.parametrize("chain", PLAIN.values(), ids=PLAIN)
+@given(values=st.lists(st.text(st.sampled_from(LATIN)) | st.just(LATIN) | st.none(), max_size=60))
+def test_duckdb_and_python_agree_about_plain_texts(chain: list[rules.Rule], values: list[str | None]) -> None:
+    plain = plain_chain(chain, "c")
+    [sql] = sqlglot.transpile(f"SELECT {plain} AS value FROM t ORDER BY i", read="spark", write="duckdb")
+    with duckdb.connect() as connection:
+        connection.register("t", pa.table({"i": range(len(values)), "c": pa.array(values, pa.string())}))
+        found = connection.sql(sql).to_arrow_table()["value"].to_pylist()
+    assert found == apply_chain(chain, pa.array(values, pa.string())).field("value").to_pylist()
 
 
 @pytest.mark.parametrize(
