@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 import attrs
 
-from lakekit.rules.base import InputType, PythonRule, Result
+from lakekit.rules.base import Result, TextRule
 from lakekit.rules.characters import INVISIBLE, squash
 from lakekit.rules.people import folded
 
@@ -50,13 +50,10 @@ _ORDINAL: Final = re.compile(r"([0-9]+)(st|nd|rd|th)")
 
 
 @attrs.frozen
-class AddressKey(PythonRule):
+class AddressKey(TextRule):
     """The rule that ``address_key()`` makes."""
 
     name: ClassVar[str] = "address_key"
-    input_type: ClassVar[InputType] = "string"
-    output_type: ClassVar[str | None] = "string"
-    idempotent: ClassVar[bool] = True
 
     def scalar(self, value: str | None, /) -> Result:
         """The key, or a refusal."""

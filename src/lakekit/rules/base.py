@@ -117,6 +117,14 @@ class PythonRule:
         return None
 
 
+class TextRule(PythonRule):
+    """What most rules are: text in, text out, and nothing is left to do the second time."""
+
+    input_type: ClassVar[InputType] = "string"
+    output_type: ClassVar[str | None] = "string"
+    idempotent: ClassVar[bool] = True
+
+
 @attrs.frozen
 class CopyOf:
     """The rule that ``copy_of()`` makes."""

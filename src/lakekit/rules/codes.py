@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 import attrs
 
 from lakekit.errors import ConfigError
-from lakekit.rules.base import InputType, PythonRule, Result
+from lakekit.rules.base import Result, TextRule
 from lakekit.rules.characters import INVISIBLE, squash
 from lakekit.rules.extras import needs
 from lakekit.rules.people import folded
@@ -20,15 +20,12 @@ _LONGEST: Final = 100  # characters
 
 
 @attrs.frozen
-class Country(PythonRule):
+class Country(TextRule):
     """The rule that ``country()`` makes."""
 
     languages: tuple[str, ...]
 
     name: ClassVar[str] = "country"
-    input_type: ClassVar[InputType] = "string"
-    output_type: ClassVar[str | None] = "string"
-    idempotent: ClassVar[bool] = True
 
     def scalar(self, value: str | None, /) -> Result:
         """The code, or a refusal."""
@@ -36,16 +33,13 @@ class Country(PythonRule):
 
 
 @attrs.frozen
-class Currency(PythonRule):
+class Currency(TextRule):
     """The rule that ``currency()`` makes."""
 
     languages: tuple[str, ...]
     historic: bool
 
     name: ClassVar[str] = "currency"
-    input_type: ClassVar[InputType] = "string"
-    output_type: ClassVar[str | None] = "string"
-    idempotent: ClassVar[bool] = True
 
     def scalar(self, value: str | None, /) -> Result:
         """The code, or a refusal."""

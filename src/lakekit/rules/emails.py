@@ -7,20 +7,17 @@ from typing import ClassVar, Final
 
 import attrs
 
-from lakekit.rules.base import InputType, PythonRule, Result
+from lakekit.rules.base import Result, TextRule
 from lakekit.rules.characters import EDGES, INVISIBLE
 
 _LONGEST: Final = 1_000  # characters; far above the 254 bytes an address may have, so that nothing valid is cut off
 
 
 @attrs.frozen
-class Email(PythonRule):
+class Email(TextRule):
     """The rule that ``email()`` makes."""
 
     name: ClassVar[str] = "email"
-    input_type: ClassVar[InputType] = "string"
-    output_type: ClassVar[str | None] = "string"
-    idempotent: ClassVar[bool] = True
 
     def scalar(self, value: str | None, /) -> Result:
         """The address in its one spelling, or a refusal."""

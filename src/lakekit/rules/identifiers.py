@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
 import attrs
 
 from lakekit.errors import ConfigError
-from lakekit.rules.base import InputType, PythonRule, Result
+from lakekit.rules.base import InputType, PythonRule, Result, TextRule
 from lakekit.rules.characters import EDGES, INVISIBLE, plain
 
 _UUID: Final = re.compile(
@@ -43,15 +43,12 @@ class Uuid(PythonRule):
 
 
 @attrs.frozen
-class Url(PythonRule):
+class Url(TextRule):
     """The rule that ``url()`` makes."""
 
     schemes: tuple[str, ...]
 
     name: ClassVar[str] = "url"
-    input_type: ClassVar[InputType] = "string"
-    output_type: ClassVar[str | None] = "string"
-    idempotent: ClassVar[bool] = True
 
     def scalar(self, value: str | None, /) -> Result:
         """The URL in its one spelling, or a refusal."""

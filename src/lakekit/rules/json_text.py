@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, Literal, NoReturn, cast
 import attrs
 
 from lakekit.errors import ConfigError
-from lakekit.rules.base import InputType, PythonRule, Result
+from lakekit.rules.base import Result, TextRule
 from lakekit.rules.characters import INVISIBLE
 
 Kind = Literal["any", "object", "array"]
@@ -27,15 +27,12 @@ class _RepeatedNameError(ValueError):
 
 
 @attrs.frozen
-class Json(PythonRule):
+class Json(TextRule):
     """The rule that ``json()`` makes."""
 
     kind: Kind
 
     name: ClassVar[str] = "json"
-    input_type: ClassVar[InputType] = "string"
-    output_type: ClassVar[str | None] = "string"
-    idempotent: ClassVar[bool] = True
 
     def scalar(self, value: str | None, /) -> Result:
         """The JSON in one spelling, or a refusal."""

@@ -6,7 +6,7 @@ from typing import ClassVar, Final
 
 import attrs
 
-from lakekit.rules.base import InputType, PythonRule, Result
+from lakekit.rules.base import Result, TextRule
 from lakekit.rules.emails import Email
 
 
@@ -39,13 +39,10 @@ _BY_DOMAIN: Final = {domain: provider for provider in _PROVIDERS for domain in p
 
 
 @attrs.frozen
-class EmailKey(PythonRule):
+class EmailKey(TextRule):
     """The rule that ``email_key()`` makes."""
 
     name: ClassVar[str] = "email_key"
-    input_type: ClassVar[InputType] = "string"
-    output_type: ClassVar[str | None] = "string"
-    idempotent: ClassVar[bool] = True
 
     def scalar(self, value: str | None, /) -> Result:
         """The key of the mailbox, or the refusal that ``email()`` gives."""

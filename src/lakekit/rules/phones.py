@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 import attrs
 
 from lakekit.errors import ConfigError
-from lakekit.rules.base import InputType, PythonRule, Result
+from lakekit.rules.base import InputType, PythonRule, Result, TextRule
 from lakekit.rules.characters import EDGES, INVISIBLE
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _NOT_ISO: Final = {"UK": "GB", "EL": "GR", "SU": "RU", "YU": "RS", "EN": "GB", "
 
 
 @attrs.frozen
-class Phone(PythonRule):
+class Phone(TextRule):
     """The rule that ``phone()`` makes."""
 
     regions: tuple[str, ...]
@@ -31,9 +31,6 @@ class Phone(PythonRule):
     region_from: str | None = None
 
     name: ClassVar[str] = "phone"
-    input_type: ClassVar[InputType] = "string"
-    output_type: ClassVar[str | None] = "string"
-    idempotent: ClassVar[bool] = True
 
     @property
     def beside(self) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final, Literal
 import attrs
 
 from lakekit.errors import ConfigError
-from lakekit.rules.base import InputType, PythonRule, Result
+from lakekit.rules.base import Result, TextRule
 from lakekit.rules.characters import EDGES, EDGES_CLASS, INVISIBLE, INVISIBLE_CLASS, SPACES_CLASS, squash
 from lakekit.rules.native import literal, replace_all
 
@@ -22,13 +22,10 @@ def _compute() -> Any:
 
 
 @attrs.frozen
-class Trim(PythonRule):
+class Trim(TextRule):
     """The rule that ``trim()`` makes."""
 
     name: ClassVar[str] = "trim"
-    input_type: ClassVar[InputType] = "string"
-    output_type: ClassVar[str | None] = "string"
-    idempotent: ClassVar[bool] = True
     plain: ClassVar[Literal["ascii", "latin"]] = "latin"
 
     def scalar(self, value: str | None, /) -> Result:
@@ -45,13 +42,10 @@ class Trim(PythonRule):
 
 
 @attrs.frozen
-class SquashSpaces(PythonRule):
+class SquashSpaces(TextRule):
     """The rule that ``squash_spaces()`` makes."""
 
     name: ClassVar[str] = "squash_spaces"
-    input_type: ClassVar[InputType] = "string"
-    output_type: ClassVar[str | None] = "string"
-    idempotent: ClassVar[bool] = True
     plain: ClassVar[Literal["ascii", "latin"]] = "latin"
 
     def scalar(self, value: str | None, /) -> Result:
@@ -69,14 +63,11 @@ class SquashSpaces(PythonRule):
 
 
 @attrs.frozen
-class Lower(PythonRule):
+class Lower(TextRule):
     """The rule that ``lower()`` makes."""
 
     # Not as SQL: DuckDB maps one character to one (final sigma, ß); Java and Python look at the whole text.
     name: ClassVar[str] = "lower"
-    input_type: ClassVar[InputType] = "string"
-    output_type: ClassVar[str | None] = "string"
-    idempotent: ClassVar[bool] = True
     plain: ClassVar[Literal["ascii", "latin"]] = "latin"
 
     def scalar(self, value: str | None, /) -> Result:
@@ -93,14 +84,11 @@ class Lower(PythonRule):
 
 
 @attrs.frozen
-class Upper(PythonRule):
+class Upper(TextRule):
     """The rule that ``upper()`` makes."""
 
     # Not as SQL: see Lower.
     name: ClassVar[str] = "upper"
-    input_type: ClassVar[InputType] = "string"
-    output_type: ClassVar[str | None] = "string"
-    idempotent: ClassVar[bool] = True
     plain: ClassVar[Literal["ascii", "latin"]] = "latin"
 
     def scalar(self, value: str | None, /) -> Result:
@@ -117,15 +105,12 @@ class Upper(PythonRule):
 
 
 @attrs.frozen
-class EmptyToNull(PythonRule):
+class EmptyToNull(TextRule):
     """The rule that ``empty_to_null()`` makes."""
 
     also: tuple[str, ...]
 
     name: ClassVar[str] = "empty_to_null"
-    input_type: ClassVar[InputType] = "string"
-    output_type: ClassVar[str | None] = "string"
-    idempotent: ClassVar[bool] = True
     plain: ClassVar[Literal["ascii", "latin"]] = "latin"
 
     def scalar(self, value: str | None, /) -> Result:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, Literal
 import attrs
 
 from lakekit.errors import ConfigError
-from lakekit.rules.base import InputType, PythonRule, Result
+from lakekit.rules.base import Result, TextRule
 from lakekit.rules.extras import needs
 
 Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
@@ -17,16 +17,13 @@ _MOST_REPAIRS: Final = 8
 
 
 @attrs.frozen
-class Normalize(PythonRule):
+class Normalize(TextRule):
     """The rule that ``normalize()`` makes."""
 
     form: Form
 
     # Not as SQL: Java's and Python's tables are of different versions of Unicode.
     name: ClassVar[str] = "normalize"
-    input_type: ClassVar[InputType] = "string"
-    output_type: ClassVar[str | None] = "string"
-    idempotent: ClassVar[bool] = True
 
     @property
     def plain(self) -> Literal["ascii", "latin"]:
@@ -47,13 +44,10 @@ class Normalize(PythonRule):
 
 
 @attrs.frozen
-class FixMojibake(PythonRule):
+class FixMojibake(TextRule):
     """The rule that ``fix_mojibake()`` makes."""
 
     name: ClassVar[str] = "fix_mojibake"
-    input_type: ClassVar[InputType] = "string"
-    output_type: ClassVar[str | None] = "string"
-    idempotent: ClassVar[bool] = True
     plain: ClassVar[Literal["ascii", "latin"]] = "ascii"
 
     def scalar(self, value: str | None, /) -> Result:
