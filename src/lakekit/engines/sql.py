@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal
 
 import sqlglot
@@ -30,13 +31,11 @@ FUNCTIONS: Final[Mapping[str, str]] = {
 """The functions that mean the same on every engine. Each is tested."""
 
 _ALLOWED: Final = frozenset(" ".join(FUNCTIONS.values()).split())
+_PLACE: Final = "lk_relation_{}_"
+_ID: Final = re.compile(r"\b[0-9]{12,}\b")
+_ID_PLACE: Final = "9{:011}"
 # SQLGlot parses these out of operators and keywords; they are SQL itself, not functions by name.
 _SYNTAX: Final = (exp.Cast, exp.Case, exp.And, exp.Or, exp.Xor, exp.TsOrDsToDate, exp.TsOrDsAdd, exp.TimestampTrunc, exp.DateTrunc)
-
-
-@functools.lru_cache(maxsize=1024)
-def _parse(sql: str) -> exp.Expr:
-    return sqlglot.parse_one(sql, read=WRITTEN)
 
 
 def render(sql: str, dialect: Dialect, relations: Mapping[str, str]) -> str:
@@ -50,13 +49,26 @@ def render(sql: str, dialect: Dialect, relations: Mapping[str, str]) -> str:
     >>> render("SELECT `a` FROM rows WHERE b <=> 1", "duckdb", {"rows": "n0"})
     'SELECT "a" FROM n0 AS rows WHERE b IS NOT DISTINCT FROM 1'
     """
-    tree = _parse(sql).copy()
+    names = tuple(sorted(relations))
+    ids = list(dict.fromkeys(_ID.findall(sql)))
+    text = _rendered(_ID.sub(lambda found: _ID_PLACE.format(ids.index(found[0])), sql), dialect, names)
+    for place, name in enumerate(names):
+        text = text.replace(_PLACE.format(place), exp.to_identifier(relations[name]).sql(dialect=dialect))
+    held = {_ID_PLACE.format(place): number for place, number in enumerate(ids)}
+    return _ID.sub(lambda found: held.get(found[0], found[0]), text)
+
+
+@functools.lru_cache(maxsize=1024)
+def _rendered(sql: str, dialect: Dialect, names: Sequence[str]) -> str:
+    """The text with places for relations and ids: the same steps come again and again, on other relations and in other runs."""
+    places = {name: _PLACE.format(place) for place, name in enumerate(names)}
+    tree = sqlglot.parse_one(sql, read=WRITTEN)
     shadowed = {cte.alias for cte in tree.find_all(exp.CTE)}
     for table in tree.find_all(exp.Table):
-        if table.name in relations and table.name not in shadowed and not table.db:
+        if table.name in places and table.name not in shadowed and not table.db:
             if not table.alias:
                 table.set("alias", exp.TableAlias(this=exp.to_identifier(table.name)))
-            table.set("this", exp.to_identifier(relations[table.name]))
+            table.set("this", exp.to_identifier(places[table.name]))
     if dialect == "duckdb":
         for added in reversed(list(tree.find_all(exp.TsOrDsAdd))):  # a date plus days is a timestamp there; inner ones first
             added.replace(exp.cast(added.copy(), exp.DType.DATE))
