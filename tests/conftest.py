@@ -33,13 +33,13 @@ CATALOGS = ("postgres_catalog", "rest_catalog", "s3_catalog", "merge_on_read_cat
 """The fixtures of catalogs on which the embedded engine runs the files below, too."""
 ON_EVERY_CATALOG = frozenset({"test_merge.py", "test_merge_options.py", "test_maintain.py"})
 """What these test hangs on how a commit is made, and on where files are."""
-SAMPLES = {"spark": 16, "connect": 50, **dict.fromkeys(CATALOGS, 5)}
+SAMPLES = {"spark": 16, "connect": 50, **dict.fromkeys(CATALOGS, 10)}
 """Of so many contract tests, `make test` runs one on each kind of Spark session and on each catalog; `make test-all` runs all."""
 MINUTES_ON_SPARK = frozenset({"test_rerun.py", "test_half_created.py"})
 """Never in that sample: each of these takes minutes on Spark."""
 
 # No deadlines: the first example of a test pays for imports and for whatever else runs on the machine.
-hypothesis.settings.register_profile("default", deadline=None, print_blob=True, max_examples=50)
+hypothesis.settings.register_profile("default", deadline=None, print_blob=True, max_examples=30)
 hypothesis.settings.register_profile("fast", deadline=None, print_blob=True, max_examples=20)
 hypothesis.settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=1000)
 hypothesis.settings.load_profile("default")

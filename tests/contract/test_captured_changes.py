@@ -217,7 +217,7 @@ def test_the_history_is_the_same_at_once_and_bit_by_bit(lake: Any, capture: Capt
     schema = declared(capture, "users", spark=lake.engine.name == "spark")
     records = capture.records()[capture.topic("users")]
     source = capture.debezium(capture.topic("users"), schema=schema)
-    for upto in [*range(4, len(records), 4), len(records)]:
+    for upto in [*range(5, len(records), 10), len(records)]:
         lk.ingest(lake, Replayed(source, records, upto), into=BRONZE)
         lk.merge_scd2(lk.read_new(lake, BRONZE, into="gold.step_by_step"), key="id", new_column="version_all")
     lk.merge_scd2(lk.read_new(lake, BRONZE, into="gold.at_once"), key="id", new_column="version_all")

@@ -21,6 +21,7 @@ from tests.integration.processes import Running
 from tests.oracles.star import Star
 from tests.servers.mongo import MongoServer
 
+KILLS = 30
 NOW = world.at(9, 30)
 SERVER_CLOCK = world.at(23, 59)  # whatever comes later is an instant of PostgreSQL's own clock
 RUN_COLUMNS = {"_write_id", "_run", "_reject_id", "_origin", "_since"}  # the last two name tables by their UUIDs
@@ -115,8 +116,8 @@ def _steady(value: Any) -> Any:
     return "server's clock" if isinstance(value, datetime) and value > SERVER_CLOCK else value
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(30, marks=pytest.mark.slow)])
-def test_killed_at_random_moments_the_whole_chain_ends_as_an_undisturbed_one(kills: int, shop: Shop, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_killed_at_random_moments_the_whole_chain_ends_as_an_undisturbed_one(shop: Shop, tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")  # noqa: T201 -- shown when the test fails
     draw = random.Random(seed)
@@ -127,7 +128,7 @@ def test_killed_at_random_moments_the_whole_chain_ends_as_an_undisturbed_one(kil
         began = datetime.now()  # noqa: DTZ005 -- a duration
         Running(run_hour, calm, shop.systems, now).result()
         seconds = (datetime.now() - began).total_seconds()  # noqa: DTZ005 -- a duration
-        each = kills // len(world.HOURS)
+        each = KILLS // len(world.HOURS)
         for part in range(each):
             after = seconds * (part + draw.random()) / each
             while not Running(run_hour, killed, shop.systems, now).kill(after=after):

@@ -186,4 +186,4 @@ def drift(machine: type[Drift], *, examples: int) -> None:
 def test_no_value_is_lost_whatever_a_source_does_in_thirty_runs() -> None:
     default = settings.default
     assert default is not None
-    drift(Drift, examples=max(4, default.max_examples // 25))
+    drift(Drift, examples=max(2, default.max_examples // 15))
