@@ -89,17 +89,25 @@ def stage(
             {"batch": rows},
         )
     )
-    rule = " ".join(f"WHEN {ident(name)} IS NULL THEN {sql.literal('key' if name in spec.key else 'effective_at')}" for name in required)
-    nulls = Query(
-        f"SELECT *, CASE {rule} END AS _rule, concat('null_', CASE {rule} END) AS _reason FROM batch WHERE {missing}", {"batch": rows}
-    )
-    bad = [rejects.gather(session, into, item) for item in (*batch.rejects, rejects.Rejects(nulls, nulls, batch.origin, batch.since))]
-    sizes = [rejects.total(session, [item]) for item in bad]
     read = count(session, events)
+    bad = [rejects.gather(session, into, item) for item in batch.rejects]
+    if count(session, rows) > read:
+        bad.append(_incomplete(session, rows, batch, into, spec, required))
+    sizes = [rejects.total(session, [item]) for item in bad]
     checked = count_checks(session, batch.tallies, into=into)
     figures = Commit(table=text(into), read=read + sum(sizes), rejected=sum(sizes), checks=checked, columns_not_carried=batch.not_carried)
     staged = Feed(events, tuple(item for item, size in zip(bad, sizes, strict=True) if size), figures)
     return staged if state is None else _in_time(session, state, staged, spec, batch)
+
+
+def _incomplete(session: Session, rows: Frame, batch: Batch, into: Identifier, spec: Scd2Spec, required: Sequence[str]) -> Frame:
+    """The rows without a key or an instant, as rejects."""
+    missing = " OR ".join(f"{ident(name)} IS NULL" for name in required)
+    rule = " ".join(f"WHEN {ident(name)} IS NULL THEN {sql.literal('key' if name in spec.key else 'effective_at')}" for name in required)
+    nulls = Query(
+        f"SELECT *, CASE {rule} END AS _rule, concat('null_', CASE {rule} END) AS _reason FROM batch WHERE {missing}", {"batch": rows}
+    )
+    return rejects.gather(session, into, rejects.Rejects(nulls, nulls, batch.origin, batch.since))
 
 
 def _in_time(session: Session, state: TableState, staged: Feed, spec: Scd2Spec, batch: Batch) -> Feed:
