@@ -33,9 +33,9 @@ CATALOGS = ("postgres_catalog", "rest_catalog", "s3_catalog", "merge_on_read_cat
 """The fixtures of catalogs on which the embedded engine runs the files below, too."""
 ON_EVERY_CATALOG = frozenset({"test_merge.py", "test_merge_options.py", "test_maintain.py"})
 """What these test hangs on how a commit is made, and on where files are."""
-SAMPLES = {"spark": 16, "connect": 50, **dict.fromkeys(CATALOGS, 10)}
+SAMPLES = {"spark": 32, "connect": 50, **dict.fromkeys(CATALOGS, 10)}
 """Of so many contract tests, `make test` runs one on each kind of Spark session and on each catalog; `make test-all` runs all."""
-MINUTES_ON_SPARK = frozenset({"test_rerun.py", "test_half_created.py"})
+MINUTES_ON_SPARK = frozenset({"test_forget.py", "test_half_created.py", "test_rerun.py"})
 """Never in that sample: each of these takes minutes on Spark."""
 
 # No deadlines: the first example of a test pays for imports and for whatever else runs on the machine.

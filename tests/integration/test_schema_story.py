@@ -22,7 +22,14 @@ NULLS = dict.fromkeys(OLD, None)
 PHONES = dict.fromkeys(range(6, 9), "phone")
 
 
-@pytest.fixture(params=["embedded", pytest.param("spark", marks=[*ON_SPARK, pytest.mark.slow]), pytest.param("by turns", marks=ON_SPARK)])
+SLOWLY = [*ON_SPARK, pytest.mark.slow]
+MINUTES = pytest.mark.parametrize(
+    "turns", ["embedded", pytest.param("spark", marks=SLOWLY), pytest.param("by turns", marks=SLOWLY)], indirect=True
+)
+"""What `make test` leaves to the embedded engine."""
+
+
+@pytest.fixture(params=["embedded", pytest.param("spark", marks=SLOWLY), pytest.param("by turns", marks=ON_SPARK)])
 def turns(request: pytest.FixtureRequest, tmp_path: Path) -> Turns:
     if request.param == "embedded":
         lake = lk.connect(tmp_path / "lake")
@@ -108,6 +115,7 @@ def versions(turns: Turns) -> int:
     return lk.read(turns.outside, "gold.dim_users").sql("SELECT * FROM batch WHERE user_id IS NOT NULL").count()
 
 
+@MINUTES
 def test_old_rows_are_filled_in_all_layers_where_it_is_asked_for(turns: Turns, shop: str) -> None:
     run(turns, shop)
     execute(shop, ALTER)
@@ -154,6 +162,7 @@ def mend(turns: Turns, table: str, error: SchemaError) -> None:
     assert evolution.apply(turns.outside, evolution.SchemaPlan.from_json(plan.to_json())) == ("device_type",)
 
 
+@MINUTES
 def test_a_column_that_silver_left_behind_is_brought_down_later(turns: Turns, shop: str) -> None:
     run(turns, shop, rest="drop")
     execute(shop, ALTER)
@@ -178,6 +187,7 @@ def test_a_column_that_silver_left_behind_is_brought_down_later(turns: Turns, sh
     assert [commit.updated for commit in evolution.propagate(turns.next(), plan, path=path)] == [0, 0]
 
 
+@MINUTES
 def test_the_tables_know_the_way_down_and_rows_to_come_find_the_column(turns: Turns, shop: str) -> None:
     run(turns, shop)
     execute(shop, ALTER, "UPDATE users SET device_type = 'web'")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.servers.kafka import KafkaServer
     from tests.servers.spark import Server
 
-PATIENCE = 120.0
+PATIENCE = 300.0  # a JVM of its own begins, which takes a minute where others are at work
 
 
 @pytest.fixture
