@@ -20,6 +20,8 @@ BOOKMARK: Final = "lakekit.bookmark"
 """Snapshot summary key and table property that hold the stored bookmark."""
 WRITE_ID: Final = "lakekit.write_id"
 """Snapshot summary key of the write that made the snapshot."""
+WAITING: Final = "waiting"
+"""Among the details of a position in a change log: the moves of which only one half had come."""
 REMEMBERED_RUNS: Final = 64
 """So many run ids of a user's own frames are kept, newest last."""
 
@@ -100,6 +102,11 @@ class Bookmark:
 
     def __bool__(self) -> bool:
         return bool(self.spans) or self.run_id is not None
+
+    @property
+    def waiting(self) -> int:
+        """How many moves of change logs have come by half, so far."""
+        return sum(span.end.values.get(WAITING, {}).get("moves", 0) for span in self.spans.values())
 
     def union(self, other: Bookmark) -> Bookmark:
         """Both bookmarks in one.

@@ -28,6 +28,7 @@ _FIGURES: Final = (
     "removed",
     "recomputed",
 )
+_WAITING: Final = "waiting"
 _PREFIX: Final = "lakekit."
 _SECONDS: Final = "lakekit.seconds"
 _CHECKS: Final = "lakekit.checks"
@@ -53,6 +54,8 @@ class Commit:
         duplicates: Rows of one key that another row of the same batch outran.
         rejected: Rows that failed a rule; they stand in ``<table>__rejects``.
         skipped: Messages that are no rows: of a change log its tombstones, heartbeats and the like.
+        waiting: Rows of a change log that got another key, and of which the delete under the old one has not come: their changes that lack
+            values wait for it. So many as there are now, and not only in this batch.
         removed: Those of the deleted rows that are no longer stored at all.
         recomputed: Those of the updated rows that were written before, and looked up again because a side changed.
         checks: Rows that failed each check of `clean` or `audit`, by its name, rejected or not.
@@ -87,6 +90,7 @@ class Commit:
     skipped: int = 0
     removed: int = 0
     recomputed: int = 0
+    waiting: int = 0
     checks: Mapping[str, int] = attrs.field(factory=dict)
     columns_not_carried: tuple[str, ...] = ()
     columns_added: tuple[str, ...] = ()
@@ -119,6 +123,7 @@ class Commit:
         figures += [f"columns added: {', '.join(self.columns_added)}"] if self.columns_added else []
         figures += [f"not carried: {', '.join(self.columns_not_carried)}"] if self.columns_not_carried else []
         figures += [f"{self.shared_too_often:,} values shared too often to be evidence"] if self.shared_too_often else []
+        figures += [f"{self.waiting:,} moved rows wait for the delete under their old key"] if self.waiting else []
         figures += [f"{self.lag:,} messages behind"] if self.lag else []
         figures += [] if self.committed else ["nothing committed"]
         figures += [f"reads suffer: {self.upkeep}; maintain() mends it"] if self.upkeep else []
@@ -130,7 +135,7 @@ class Commit:
 
     def to_summary(self) -> dict[str, str]:
         """The figures as they stand in the snapshot's summary, what checks counted, and how long it took to come so far."""
-        figures = {_PREFIX + name: str(getattr(self, name)) for name in _FIGURES if getattr(self, name)}
+        figures = {_PREFIX + name: str(getattr(self, name)) for name in (*_FIGURES, _WAITING) if getattr(self, name)}
         checks = {_CHECKS: canonical(dict(self.checks))} if self.checks else {}
         seconds = {_SECONDS: f"{sum(self.seconds.values()):.3f}"} if self.seconds else {}
         return {**figures, **checks, **seconds}
@@ -153,6 +158,7 @@ def together(commits: Sequence[Commit]) -> Commit:
         columns_added=tuple(dict.fromkeys(name for commit in commits for name in commit.columns_added)),
         seconds=seconds,
         lag=commits[-1].lag,
+        waiting=commits[-1].waiting,
         **{name: sum(getattr(commit, name) for commit in commits) for name in (*_FIGURES, "files", "bytes")},
     )
 
@@ -192,7 +198,7 @@ def upkeep(totals: Mapping[str, str]) -> str:
 
 def from_snapshot(table: str, snapshot: Snapshot) -> Commit:
     """The commit as its snapshot tells it. A foreign snapshot tells what Iceberg counts."""
-    figures: dict[str, Any] = {name: snapshot.count(_PREFIX + name) for name in _FIGURES}
+    figures: dict[str, Any] = {name: snapshot.count(_PREFIX + name) for name in (*_FIGURES, _WAITING)}
     write_id = snapshot.summary.get(_PREFIX + "write_id")
     seconds = {"total": float(snapshot.summary[_SECONDS])} if _SECONDS in snapshot.summary else {}
     if write_id is None:

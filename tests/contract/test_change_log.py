@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
+
+import pytest
 
 import lakekit as lk
 from lakekit import sources
@@ -34,9 +37,13 @@ class Log:
         offset = sum(record["partition"] == partition for record in self._records)
         self._records.append({"value": value, "key": text, "partition": partition, "offset": offset, "timestamp": 1, "headers": headers})
 
+    def source(self) -> Replayed:
+        """What was said, as a source."""
+        return Replayed(SOURCE, self._records, len(self._records))
+
     def take(self, **options: Any) -> lk.Commit:
         """Ingest what was said, and merge it."""
-        lk.ingest(self.lake, Replayed(SOURCE, self._records, len(self._records)), into=LOG)
+        lk.ingest(self.lake, self.source(), into=LOG)
         return lk.merge(lk.read_new(self.lake, LOG, into=TABLE), key="id", **options)
 
     def rows(self) -> dict[int, tuple[Any, Any]]:
@@ -139,6 +146,72 @@ def test_a_row_that_moved_waits_for_what_it_was_under_its_old_key(lake: Any) -> 
     log.say("u", 12, 50, partition=1, name="c", big=GONE)
     log.take()
     assert log.rows() == {50: ("c", "longer")}
+
+
+def test_a_move_that_came_by_half_is_counted_and_ends_when_its_delete_cant_come_any_more(
+    lake: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    log, hour = Log(lake), 3600
+    log.say("c", 1, 5, name="a", big="long")
+    log.say("c", 9, 50, partition=1, moved={"oldkey": 5}, name="b", big=GONE)
+    assert log.take().waiting == 1
+    assert not caplog.records
+    log.say("c", 9 + hour, 60, partition=1, name="c", big="x")  # in another partition than that of the old key
+    commit = log.take()
+    assert (commit.waiting, log.rows()) == (1, {5: ("a", "long"), 60: ("c", "x")})
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert lk.history(lake, TABLE)[0].waiting == 1
+    [upstream] = lk.status(lake)[TABLE].upstreams
+    assert (upstream.waiting, upstream.waiting_since) == (1, datetime(1970, 1, 1, 0, 0, 9, tzinfo=UTC))
+    assert "1 moved rows of bronze.changes wait" in str(lk.status(lake))
+    log.say("c", 9 + hour - 1, 70, name="d", big="x")  # in that, and not late enough
+    assert log.take().waiting == 1
+    log.say("u", 9 + hour, 70, name="e", big=GONE)
+    commit = log.take()
+    assert (commit.waiting, commit.deleted) == (0, 1)
+    assert log.rows() == {50: ("b", "long"), 60: ("c", "x"), 70: ("e", "x")}
+    log.say("u", 10 + hour, 50, partition=1, name="f", big=GONE)
+    assert log.take().waiting == 0
+    assert log.rows()[50] == ("f", "long")
+    assert lk.status(lake)[TABLE].upstreams[0].waiting == 0
+
+
+def test_where_the_old_key_is_unknown_every_partition_must_have_gone_on(lake: Any) -> None:
+    log, hour = Log(lake), 3600
+    log.say("c", 1, 1, name="a", big="x")
+    log.say("c", 9, 50, partition=1, moved={"oldkey": 5}, name="b", big=GONE)
+    log.say("c", 9 + hour, 60, partition=1, name="c", big="x")
+    assert log.take().waiting == 1
+    log.say("c", 9 + hour, 2, name="d", big="x")
+    assert log.take().waiting == 0
+    assert log.rows()[50] == ("b", None)
+    [row] = [row for row in lk.read_new(lake, LOG, into="silver.again").to_arrow().to_pylist() if row["id"] == 50]
+    assert row["_unavailable"] == ["big"]
+
+
+def test_moves_that_waited_are_found_again_after_a_rewind(lake: Any) -> None:
+    log = Log(lake)
+    log.say("c", 1, 5, name="a", big="long")
+    log.say("c", 9, 50, partition=1, moved={"oldkey": 5}, name="b", big=GONE)
+    log.take()
+    lk.rewind(lake, into=TABLE, upstream=LOG, to=lk.history(lake, LOG)[0].snapshot_id)
+    assert lk.read_new(lake, LOG, into=TABLE).count() == 0
+    log.say("d", 9, 5, moved={"newkey": 50})
+    commit = log.take()
+    assert (commit.waiting, log.rows()) == (0, {50: ("b", "long")})
+
+
+def test_a_table_emptied_twice_is_read_from_the_first_time_on(lake: Any) -> None:
+    log = Log(lake)
+    log.say("c", 1, 1, name="a", big="x")
+    log.say("t", 2)
+    log.say("c", 3, 2, name="b", big="y")
+    log.take()
+    log.say("t", 4)
+    commit = log.take()
+    assert (commit.read, commit.deleted, log.rows()) == (1, 1, {})
+    deleted = {row["id"]: row["_source_lsn"] for row in lk.read(lake, TABLE, deleted=True).to_arrow().to_pylist()}
+    assert deleted == {1: 2, 2: 4}
 
 
 def test_rows_that_exchange_keys_by_way_of_a_third_keep_their_own_values(lake: Any) -> None:

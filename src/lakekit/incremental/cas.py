@@ -180,7 +180,7 @@ class _Run:
             self.discard()
             self._planned = self._timed("plan", lambda: self.plan(state, self.write_id))
         planned = self._planned
-        figures = attrs.evolve(planned.figures, write_id=self.noted, seconds=self.seconds)
+        figures = attrs.evolve(planned.figures, write_id=self.noted, waiting=self.bookmark.waiting, seconds=self.seconds)
         if self.dry_run:
             return figures
         if planned.prepare is None:

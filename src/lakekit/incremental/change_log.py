@@ -3,52 +3,35 @@
 A change says nothing of a large value that stayed as it was (TOAST). It is looked for among the earlier changes of the row: in the log, since
 there alone each of them is kept as it came, whatever became of the row in tables that were made of the log. A row whose primary key was
 changed goes on under another key, and its changes may stand in another partition of Kafka, which is read sooner or later: a change
-that lacks a value waits until the other half of the move is there, and is given then. So what has been given, once all is read,
-depends on the changes alone, and neither on how they were cut into batches nor on which partition was ahead.
+that lacks a value waits until the other half of the move is there, or can't come any more, and is given then. So what has been given, once all is
+read, depends on the changes alone, and neither on how they were cut into batches nor on which partition was ahead.
+
+What it takes follows the batch: where nothing in it lacks a value, was truncated or moved, one look at some of its columns. For which moves wait,
+the position says (`moves.Open`), so that they alone are looked at again.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING
 
 import attrs
-import pyarrow as pa
 
 from lakekit import columns as system
 from lakekit.engines.plan import Frame, Node, Query, Scan, TableState
-from lakekit.engines.protocol import table
-from lakekit.engines.sql import literal
-from lakekit.engines.types import ident, sql_type
+from lakekit.engines.protocol import count
+from lakekit.engines.types import ident
+from lakekit.incremental import change_log_deaths as deaths
+from lakekit.incremental import change_log_moves as moves
+from lakekit.incremental import change_log_values as values
 from lakekit.incremental.changes import changes_columns
 
 if TYPE_CHECKING:
+    from lakekit.bookmark import Position
     from lakekit.engines.protocol import Session
     from lakekit.lake import Lake
 
 log = logging.getLogger(__name__)
-
-_EARLIEST: Final = datetime(1, 1, 1, tzinfo=UTC)
-At = tuple[int, datetime]
-"""When a change was made: the LSN, and the source's clock where there is none."""
-_NOTABLE: Final = (
-    system.WRITE_ID,
-    system.KAFKA_TOPIC,
-    system.KAFKA_PARTITION,
-    system.KAFKA_OFFSET,
-    system.SOURCE_LSN,
-    system.SOURCE_TIMESTAMP,
-    system.SOURCE_KEY,
-    system.MOVED_FROM,
-    system.MOVED_TO,
-    system.OPERATION,
-)
-# Where a change stands. A topic made anew counts from nought again, in another write.
-_PLACE: Final = (system.WRITE_ID, system.KAFKA_TOPIC, system.KAFKA_PARTITION, system.KAFKA_OFFSET)
-_ORDER: Final = (system.SOURCE_LSN, system.SOURCE_TIMESTAMP, system.KAFKA_PARTITION, system.KAFKA_OFFSET)
 
 
 def is_change_log(state: TableState) -> bool:
@@ -56,264 +39,176 @@ def is_change_log(state: TableState) -> bool:
     return system.UNAVAILABLE in state.schema.names
 
 
+@attrs.frozen(eq=False)
+class Whole:
+    """Changes made whole, and the moves that are open after them."""
+
+    node: Node
+    waiting: moves.Open
+
+
 @attrs.frozen
-class Span:
-    """A part of the life of a key, in which it names one row: between its moves to and from other keys.
+class _Seen:
+    """What is in a batch.
 
     Attributes:
-        row: What the row is called, under whichever keys it went.
-        waits: Whether an earlier part of the row's life is not known yet.
+        rows: How many changes.
+        arrivals: How many of them are of rows that came from another key.
+        truncates: How many are truncates.
+        lacking: How many lack values.
+        least: The least LSN; -1: some have none.
+        came: The least LSN of the arrivals.
     """
 
-    topic: str
-    key: str
-    begin: At
-    end: At | None
-    row: str
-    waits: bool
+    rows: int
+    arrivals: int
+    truncates: int
+    lacking: int
+    least: int
+    came: int
 
 
-def whole(lake: Lake, state: TableState, new: Node) -> Node:
-    """The new changes of a log, made whole; and earlier ones that waited for them."""
-    every = Scan(state, state.head)
+@attrs.frozen(eq=False)
+class _Moved:
+    """What became of moves.
+
+    Attributes:
+        waiting: Those that are open now.
+        keys: The keys of rows that waited, and wait no more. None: there are none.
+        lost: The moves that are newly lost. None: there are none.
+    """
+
+    waiting: moves.Open
+    keys: Frame | None = None
+    lost: Frame | None = None
+
+
+@attrs.frozen(eq=False)
+class _Log:
+    """A log, and how far it was read.
+
+    Attributes:
+        old: The snapshot read before. None: none was.
+        known: The moves that were open then. None: nobody noted it.
+        expired: Whether that snapshot is there no more. Then what waited then counts as if it had not been given.
+    """
+
+    lake: Lake
+    session: Session
+    state: TableState
+    new: Node
+    old: int | None
+    known: moves.Open | None
+    expired: bool
+
+
+def whole(lake: Lake, state: TableState, new: Node, start: Position | None) -> Whole:
+    """The new changes of a log, made whole; and earlier ones that waited for them.
+
+    Args:
+        lake: Where the log is.
+        state: The log.
+        new: What is new in it: all after ``start``, or more.
+        start: How far it was read before.
+    """
+    known = moves.Open() if start is None else moves.Open.of(start.values)
+    read = None if start is None else start.values["snapshot"]
+    if known is not None and read == state.head:
+        return Whole(new, known)
+    expired = read is not None and read not in state.snapshots
     with lake.engine.session() as session:
-        notable = f"`{system.MOVED_FROM}` IS NOT NULL OR `{system.MOVED_TO}` IS NOT NULL OR `{system.OPERATION}` = '{system.TRUNCATE}'"
-        names = ", ".join(map(ident, _NOTABLE))
-        fresh = _rows(session, f"SELECT {names} FROM log WHERE {notable}", new)
-        known = _rows(session, f"SELECT {names} FROM log WHERE {notable}", every)
-        lacking = _lacking(session, new)
-        places = {_place(row) for row in fresh}
-        spans = _spans(known)
-        before = {(span.topic, span.key, span.begin) for span in _spans(row for row in known if _place(row) not in places) if span.waits}
-        released = [span for span in spans if not span.waits and (span.topic, span.key, span.begin) in before]
-        if released:
-            those = lake.engine.frame(_table(released))
-            lacking |= _lacking(
-                session, Query(f"SELECT l.* FROM log l LEFT SEMI JOIN spans s ON {_within('l')}", {"log": every, "spans": those})
-            )
-        truncates = [row for row in known if row[system.OPERATION] == system.TRUNCATE]
-        emptied = _emptied(lake, session, state, new, truncates, places) if truncates else None
-        filled = _filled(lake, session, state, new, sorted(lacking), spans, released) if lacking else None
-    if waiting := sum(span.waits for span in spans):
-        log.info("%s: changes under %s keys may wait for the other half of a move", state.label, waiting)
-    columns = ", ".join(map(ident, changes_columns(state)))
-    plain = f"SELECT {columns} FROM new WHERE `{system.OPERATION}` <> '{system.TRUNCATE}'"
-    if filled is not None:
-        plain += f" AND (`{system.UNAVAILABLE}` IS NULL OR `{system.SOURCE_KEY}` IS NULL)"
-    parts = {name: node for name, node in (("filled", filled), ("emptied", emptied)) if node is not None}
-    return Query(" UNION ALL ".join([plain, *(f"SELECT {columns} FROM {name}" for name in parts)]), {"new": new, **parts})
+        given = _Log(lake, session, state, new, state.head if expired else read, known, expired)
+        seen = _seen(session, new)
+        if not seen.rows and known is not None:
+            return Whole(new, known)
+        moved = _moved(given, seen)
+        filled = _filled(given, seen, moved)
+        emptied = deaths.emptied(lake, session, state, given.old, new, least=seen.least, fresh=seen.truncates)
+        left = None if moved.lost is None else deaths.left(lake, session, state, new, moved.lost)
+    _say(state, known, moved.waiting)
+    columns, conditions = ", ".join(map(ident, changes_columns(state))), list[str]()
+    if seen.truncates:
+        conditions.append(f"`{system.OPERATION}` <> '{system.TRUNCATE}'")
+    if seen.lacking:
+        conditions.append(f"(`{system.UNAVAILABLE}` IS NULL OR `{system.SOURCE_KEY}` IS NULL)")
+    plain = f"SELECT {columns} FROM new" + (f" WHERE {' AND '.join(conditions)}" if conditions else "")
+    parts = {name: node for name, node in (("filled", filled), ("emptied", emptied), ("gone", left)) if node is not None}
+    every = Query(" UNION ALL ".join([plain, *(f"SELECT {columns} FROM {name}" for name in parts)]), {"new": new, **parts})
+    return Whole(every, moved.waiting)
 
 
-def _rows(session: Session, sql: str, node: Node) -> list[dict[str, Any]]:
-    return [row for batch in session.rows(Query(sql, {"log": node})) for row in batch.to_pylist()]
-
-
-def _lacking(session: Session, node: Node) -> set[str]:
-    """The columns of which some value did not come."""
-    exploded = f"SELECT EXPLODE(`{system.UNAVAILABLE}`) AS name FROM log WHERE `{system.UNAVAILABLE}` IS NOT NULL AND `{system.SOURCE_KEY}` IS NOT NULL"
-    return {row["name"] for row in _rows(session, f"SELECT DISTINCT name FROM ({exploded})", node)}
-
-
-def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(row[name] for name in _PLACE)
-
-
-def _at(row: Mapping[str, Any]) -> At:
-    lsn, instant = row[system.SOURCE_LSN], row[system.SOURCE_TIMESTAMP]
-    return (-1 if lsn is None else lsn, instant or _EARLIEST)
-
-
-def _spans(moves: Iterable[Mapping[str, Any]]) -> list[Span]:
-    """The parts of the lives of all keys that rows were moved to or from."""
-    came: dict[tuple[str, str], dict[At, str | None]] = {}
-    left: set[tuple[str, str, At]] = set()
-    for row in moves:
-        topic, key, at = row[system.KAFKA_TOPIC], row[system.SOURCE_KEY], _at(row)
-        if key is None or not (row[system.MOVED_FROM] or row[system.MOVED_TO]):
-            continue
-        cuts = came.setdefault((topic, key), {})
-        if row[system.MOVED_FROM] is not None:
-            cuts[at] = row[system.MOVED_FROM]
-            came.setdefault((topic, row[system.MOVED_FROM]), {})
-        else:
-            cuts.setdefault(at, None)
-            left.add((topic, key, at))
-    found: dict[tuple[str, str], list[Span]] = {
-        (topic, key): [Span(topic, key, (-2, _EARLIEST), None, key, waits=False)] for topic, key in came
-    }
-    # In order of time: where a row comes from is known before it arrives.
-    for at, topic, key, origin in sorted(
-        (at, topic, key, origin or "") for (topic, key), cuts in came.items() for at, origin in cuts.items()
-    ):
-        own = found[topic, key]
-        own[-1] = attrs.evolve(own[-1], end=at)
-        row, waits = f"{key}@{at[0]}@{at[1].isoformat()}", False
-        if origin:
-            # Once its leaving is known, so is all that the row went through before it left: that came in the same partition.
-            parent = (
-                next((span for span in reversed(found[topic, origin]) if span.begin < at), None) if (topic, origin, at) in left else None
-            )
-            row, waits = (row, True) if parent is None else (parent.row, parent.waits)
-        own.append(Span(topic, key, at, None, row, waits=waits))
-    return [span for each in found.values() for span in each]
-
-
-def _table(spans: Sequence[Span]) -> pa.Table:
-    instant = pa.timestamp("us", tz="UTC")
-    return pa.table(
-        {
-            "topic": pa.array([span.topic for span in spans], pa.string()),
-            "key": pa.array([span.key for span in spans], pa.string()),
-            "from_lsn": pa.array([span.begin[0] for span in spans], pa.int64()),
-            "from_time": pa.array([span.begin[1] for span in spans], instant),
-            "to_lsn": pa.array([None if span.end is None else span.end[0] for span in spans], pa.int64()),
-            "to_time": pa.array([None if span.end is None else span.end[1] for span in spans], instant),
-            "row": pa.array([span.row for span in spans], pa.string()),
-            "waits": pa.array([span.waits for span in spans], pa.bool_()),
-        }
+def _seen(session: Session, new: Node) -> _Seen:
+    arrives = f"`{system.MOVED_FROM}` IS NOT NULL AND `{system.SOURCE_KEY}` IS NOT NULL"
+    lsn = moves.when()[0]
+    words = (
+        f"SELECT count(*) AS rows, count(CASE WHEN {arrives} THEN 1 END) AS arrivals, "
+        f"count(CASE WHEN `{system.OPERATION}` = '{system.TRUNCATE}' THEN 1 END) AS truncates, "
+        f"count(CASE WHEN {values.LACKS} THEN 1 END) AS lacking, "
+        f"coalesce(min({lsn}), -1) AS least, coalesce(min(CASE WHEN {arrives} THEN {lsn} END), -1) AS came FROM new"
     )
+    return _Seen(**session.one(Query(words, {"new": new})))
 
 
-def _within(change: str) -> str:
-    """SQL that says whether a change falls into a span ``s``."""
-    lsn, time = f"coalesce({change}.`{system.SOURCE_LSN}`, -1)", f"{change}.`{system.SOURCE_TIMESTAMP}`"
-    time = f"coalesce({time}, CAST('0001-01-01T00:00:00Z' AS TIMESTAMP))"
-    since = f"({lsn} > s.from_lsn OR ({lsn} = s.from_lsn AND {time} >= s.from_time))"
-    until = f"(s.to_lsn IS NULL OR {lsn} < s.to_lsn OR ({lsn} = s.to_lsn AND {time} < s.to_time))"
-    return f"{change}.`{system.KAFKA_TOPIC}` = s.topic AND {change}.`{system.SOURCE_KEY}` = s.key AND {since} AND {until}"
+def _moved(given: _Log, seen: _Seen) -> _Moved:
+    """The moves that are open now, and what became of those that were."""
+    known, session, state = given.known, given.session, given.state
+    if known is not None and not known.moves and not seen.arrivals:
+        return _Moved(moves.Open())
+    starts = [seen.came] if seen.arrivals else []
+    starts += [-1 if known.lsn is None else known.lsn] if known is not None and known.moves else []
+    least = None if known is None else min(starts)
+    now = moves.halves(session, state, state.head, least)
+    waiting = moves.figures(session, now.open)
+    if given.expired:
+        return _Moved(waiting, moves.onwards(session, moves.window(state, state.head, least), None), now.lost)
+    if known is not None and not known.moves and now.lost is None:
+        return _Moved(waiting)
+    before = moves.halves(session, state, given.old, least)
+    freed = moves.without(session, before.open, now.open)
+    keys = None if freed is None else moves.onwards(session, moves.window(state, state.head, least), freed)
+    return _Moved(waiting, keys, None if now.lost is None else moves.without(session, now.lost, before.lost))
 
 
-def _filled(
-    lake: Lake, session: Session, state: TableState, new: Node, lacking: Sequence[str], spans: Sequence[Span], released: Sequence[Span]
-) -> Node:
-    """The changes that lack values, with the last value that each row had before.
-
-    Where that stands is found out now, from columns that are small; the values themselves are read with the batch, and none but those.
-    """
-    names = changes_columns(state)
-    columns, every = ", ".join(map(ident, names)), Scan(state, state.head)
-    without = f"`{system.UNAVAILABLE}` IS NOT NULL AND `{system.SOURCE_KEY}` IS NOT NULL"
-    wanted: Node = Query(f"SELECT {columns} FROM new WHERE {without}", {"new": new})
-    if released:
-        waited = Query(
-            f"SELECT {columns} FROM log l LEFT SEMI JOIN spans s ON {_within('l')} "
-            f"LEFT ANTI JOIN new n ON {_same('l', 'n', _PLACE)} WHERE {without}",
-            {"log": every, "spans": lake.engine.frame(_table(released)), "new": new},
-        )
-        wanted = Query(f"SELECT {columns} FROM new UNION ALL SELECT {columns} FROM waited", {"new": wanted, "waited": waited})
-    found = lake.engine.frame(table(session, _last(lake, every, wanted, lacking, spans)))
-    unknown = " OR ".join(f"({_absent(name, 'w')} AND f.`_write_{index}` IS NULL)" for index, name in enumerate(lacking))
-    filled = {
-        name: f"CASE WHEN {_absent(name, 'w')} THEN v{index}.{ident(name)} ELSE w.{ident(name)} END" for index, name in enumerate(lacking)
-    }
-    filled[system.UNAVAILABLE] = f"CASE WHEN {unknown} THEN w.`{system.UNAVAILABLE}` END"
-    items = ", ".join(f"{filled.get(name, f'w.{ident(name)}')} AS {ident(name)}" for name in names)
-    joins, inputs = "", {"wanted": wanted, "found": found}
-    for index, name in enumerate(lacking):
-        there = f"`_write_{index}`", f"`{system.KAFKA_TOPIC}`", f"`_partition_{index}`", f"`_offset_{index}`"
-        at = " AND ".join(f"{{0}}.{ident(own)} = f.{other}" for own, other in zip(_PLACE, there, strict=True))
-        # First only those rows of the log: whatever the engine makes of the join behind it, it is small.
-        inputs[f"values_{index}"] = Query(
-            f"SELECT {', '.join(f'l.{ident(each)}' for each in (*_PLACE, name))} FROM log l LEFT SEMI JOIN found f ON {at.format('l')}",
-            {"log": every, "found": found},
-        )
-        joins += f" LEFT JOIN values_{index} v{index} ON {at.format(f'v{index}')}"
-    return Query(
-        f"SELECT {items} FROM wanted w JOIN found f ON {_same('w', 'f', _PLACE)}{joins} WHERE NOT (f.`_waits` AND ({unknown}))", inputs
-    )
-
-
-def _last(lake: Lake, every: Node, wanted: Node, lacking: Sequence[str], spans: Sequence[Span]) -> Node:
-    """Of each change that lacks values: for each column, the change of the same row at or before it that has one."""
-    lives, key, place = lake.engine.frame(_table(spans)), (system.KAFKA_TOPIC, system.SOURCE_KEY), ", ".join(map(ident, _PLACE))
-    keys = Query(f"SELECT {', '.join(map(ident, key))} FROM wanted UNION SELECT topic, key FROM spans", {"wanted": wanted, "spans": lives})
-    kept = ", ".join(f"l.{ident(name)}" for name in dict.fromkeys((*_PLACE, *_ORDER, system.UNAVAILABLE)))
-    history = Query(
-        f"SELECT {kept}, coalesce(s.row, l.`{system.SOURCE_KEY}`) AS `_row`, coalesce(s.waits, false) AS `_waits` "
-        f"FROM log l LEFT SEMI JOIN keys k ON {_same('l', 'k', key)} LEFT JOIN spans s ON {_within('l')} WHERE l.`{system.OPERATION}` = '{system.UPSERT}'",
-        {"log": every, "keys": keys, "spans": lives},
-    )
-    window = f"PARTITION BY `{system.KAFKA_TOPIC}`, `_row` ORDER BY " + ", ".join(f"{ident(name)} ASC NULLS FIRST" for name in _ORDER)
-    own = f"STRUCT(`{system.WRITE_ID}` AS w, `{system.KAFKA_PARTITION}` AS p, `{system.KAFKA_OFFSET}` AS o)"
-    last = ", ".join(
-        f"LAST_VALUE(CASE WHEN {_absent(name)} THEN NULL ELSE {own} END) IGNORE NULLS "
-        f"OVER ({window} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS `_last_{index}`"
-        for index, name in enumerate(lacking)
-    )
-    parts = ", ".join(
-        f"f.`_last_{index}`.w AS `_write_{index}`, f.`_last_{index}`.p AS `_partition_{index}`, f.`_last_{index}`.o AS `_offset_{index}`"
-        for index in range(len(lacking))
-    )
-    listed = ", ".join(f"f.{ident(name)}" for name in _PLACE)
-    return Query(
-        f"SELECT {listed}, f.`_waits`, {parts} FROM (SELECT {place}, `_waits`, {last} FROM history) f "
-        f"LEFT SEMI JOIN wanted w ON {_same('f', 'w', _PLACE)}",
-        {"history": history, "wanted": wanted},
-    )
-
-
-def _absent(name: str, relation: str = "") -> str:
-    """SQL that says whether the value of a column did not come."""
-    listed = f"{relation}.`{system.UNAVAILABLE}`" if relation else f"`{system.UNAVAILABLE}`"
-    return f"coalesce(array_contains({listed}, {literal(name)}), false)"
-
-
-def _same(one: str, other: str, names: Iterable[str]) -> str:
-    return " AND ".join(f"{one}.{ident(name)} = {other}.{ident(name)}" for name in names)
-
-
-def _emptied(
-    lake: Lake, session: Session, state: TableState, new: Node, truncates: Sequence[Mapping[str, Any]], fresh: set[tuple[Any, ...]]
-) -> Node | None:
-    """A delete of each row that lived when its table was truncated. None: nothing that is new has to do with a truncate."""
-    least = _rows(session, f"SELECT min(coalesce(`{system.SOURCE_LSN}`, -1)) AS least FROM log", new)[0]["least"]
-    if not any(_place(row) in fresh for row in truncates) and (least is None or least > max(_at(row)[0] for row in truncates)):
+def _filled(given: _Log, seen: _Seen, moved: _Moved) -> Node | None:
+    """The changes that lack values: the new ones, and those that waited and do so no more. None: there are none."""
+    session, state = given.session, given.state
+    wanted: Node | None = session.stage(values.lacking(given.new)) if seen.lacking else None
+    released = None if moved.keys is None else _released(given, moved.keys)
+    if released is not None:
+        parts = {"released": released} if wanted is None else {"released": released, "wanted": wanted}
+        wanted = session.stage(Query(" UNION ALL ".join(f"SELECT * FROM {name}" for name in parts), parts))
+    if wanted is None:
         return None
-    one = _rows(
-        session, f"SELECT `{system.SOURCE_KEY}` AS k FROM log WHERE `{system.SOURCE_KEY}` IS NOT NULL LIMIT 1", Scan(state, state.head)
-    )
-    key = cast("dict[str, Any]", json.loads(one[0]["k"])) if one else {}
-    if not one or not isinstance(key, dict) or not set(key) <= set(state.schema.names):  # pyright: ignore[reportUnnecessaryIsInstance] -- a key may be no object
-        log.warning("%s: was truncated at its source, and its rows have no key to delete them by", state.label)
+    names = values.columns_of(session, wanted)
+    spans = moves.spans(session, state, state.head, wanted)
+    found, _ = values.sought(session, state, state.head, wanted, names, spans)
+    return values.filled(given.lake, session, state, given.new, names, found, released)
+
+
+def _released(given: _Log, keys: Frame) -> Frame | None:
+    """The earlier changes of some keys that waited. None: there are none."""
+    session, state = given.session, given.state
+    rows = session.stage(values.lacking(Scan(state, given.old), keys))
+    if given.expired:
+        missing = f"SELECT r.* FROM rows r LEFT ANTI JOIN new n ON {moves.same('r', 'n', moves.PLACE)}"
+        rows = session.stage(Query(missing, {"rows": rows, "new": given.new}))
+    if not count(session, rows):
         return None
-    given = {
-        system.OPERATION: f"'{system.DELETE}'",
-        system.SOURCE_OPERATION: "'t'",
-        system.SOURCE_LSN: "t.lsn",
-        system.SOURCE_TIMESTAMP: "t.time",
-        system.KAFKA_PARTITION: "t.partition",
-        system.KAFKA_OFFSET: "t.offset",
-    }
-    kept = {*key, system.SOURCE, system.SOURCE_KEY, system.KAFKA_TOPIC, system.INGESTION_TIMESTAMP, system.WRITE_ID}
-    types = {field.name: sql_type(field.type) for field in state.schema}
-    items = ", ".join(
-        f"{given.get(name) or (f'l.{ident(name)}' if name in kept else f'CAST(NULL AS {types[name]})')} AS {ident(name)}"
-        for name in changes_columns(state)
-    )
-    earlier = f"coalesce(l.`{system.SOURCE_LSN}`, -1) < t.lsn"
-    order = ", ".join(f"l.{ident(name)} DESC NULLS LAST" for name in _ORDER)
-    nth = f"row_number() OVER (PARTITION BY l.`{system.KAFKA_TOPIC}`, l.`{system.SOURCE_KEY}`, t.lsn ORDER BY {order})"
-    last = (
-        f"SELECT {items}, l.`{system.OPERATION}` AS `_was`, t.is_new OR n.`{system.KAFKA_OFFSET}` IS NOT NULL AS `_new`, {nth} AS `_nth` "
-        f"FROM log l JOIN truncates t ON l.`{system.KAFKA_TOPIC}` = t.topic AND {earlier} "
-        f"LEFT JOIN new n ON {_same('l', 'n', _PLACE)} "
-        f"WHERE l.`{system.SOURCE_KEY}` IS NOT NULL AND l.`{system.OPERATION}` <> '{system.TRUNCATE}'"
-    )
-    return Query(
-        f"SELECT * FROM ({last}) WHERE `_nth` = 1 AND `_was` = '{system.UPSERT}' AND `_new`",
-        {"log": Scan(state, state.head), "new": new, "truncates": _truncates(lake, truncates, fresh)},
-    )
+    if given.expired:
+        return rows
+    spans = moves.spans(session, state, given.old, rows)
+    _, waiting = values.sought(session, state, given.old, rows, values.columns_of(session, rows), spans)
+    waited = f"SELECT r.* FROM rows r LEFT SEMI JOIN waiting w ON {moves.same('r', 'w', moves.PLACE)}"
+    found = session.stage(Query(waited, {"rows": rows, "waiting": waiting}))
+    return found if count(session, found) else None
 
 
-def _truncates(lake: Lake, truncates: Sequence[Mapping[str, Any]], fresh: set[tuple[Any, ...]]) -> Frame:
-    once = {(row[system.KAFKA_TOPIC], _at(row)): row for row in truncates}  # one may come twice
-    rows = list(once.values())
-    columns = {
-        "topic": pa.array([row[system.KAFKA_TOPIC] for row in rows], pa.string()),
-        "lsn": pa.array([_at(row)[0] for row in rows], pa.int64()),
-        "time": pa.array([row[system.SOURCE_TIMESTAMP] for row in rows], pa.timestamp("us", tz="UTC")),
-        "partition": pa.array([row[system.KAFKA_PARTITION] for row in rows], pa.int32()),
-        "offset": pa.array([row[system.KAFKA_OFFSET] for row in rows], pa.int64()),
-        "is_new": pa.array([_place(row) in fresh for row in rows], pa.bool_()),
-    }
-    return lake.engine.frame(pa.table(columns))
+def _say(state: TableState, known: moves.Open | None, waiting: moves.Open) -> None:
+    if waiting.moves:
+        level = logging.WARNING if known is not None and known.moves else logging.INFO  # at first, it may be on its way
+        log.log(
+            level,
+            "%s: of %s rows that got another key, the delete under the old one has not come; their changes that lack values wait for it",
+            state.label,
+            waiting.moves,
+        )

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from lakekit import columns as system
 from lakekit.batch import Batch
-from lakekit.bookmark import Bookmark, Position, Span, Stored
+from lakekit.bookmark import WAITING, Bookmark, Position, Span, Stored
 from lakekit.clock import instant_of
 from lakekit.commit import Commit, from_snapshot
 from lakekit.engines.plan import Node, Query, Scan, TableState
@@ -128,10 +128,11 @@ def consume(lake: Lake, table: TableName, into: TableName, *, place: str) -> Rea
     name = changes.upstream(state)
     start = stored.positions.get(name)
     found = changes.since(state, start)
-    spans = {} if found.end is None else {name: Span(start, found.end)}
-    node = changes.with_buried(lake, state, found.node) if found.superset else found.node
-    if change_log.is_change_log(state) and found.end is not None and (start is None or found.end != start):
-        node = change_log.whole(lake, state, node)
+    end, node = found.end, changes.with_buried(lake, state, found.node) if found.superset else found.node
+    if end is not None and change_log.is_change_log(state):
+        changed = change_log.whole(lake, state, node, start)
+        end, node = Position.of(end.at, {**end.values, WAITING: changed.waiting.to_dict()}), changed.node
+    spans = {} if end is None else {name: Span(start, end)}
     return Reading(state, target, node, start, Bookmark(spans, epoch=stored.epoch, superset=found.superset))
 
 

@@ -14,6 +14,7 @@ from lakekit.engines.plan import Query, Scan
 from lakekit.engines.protocol import table as fetched
 from lakekit.errors import TableError, TableNotFoundError
 from lakekit.incremental import cas, changes, contract
+from lakekit.incremental.change_log_moves import Open
 from lakekit.lake import Lake
 from lakekit.names import Identifier, companion, text
 
@@ -33,6 +34,9 @@ class UpstreamStatus:
         position: The details of the stored position.
         behind: Snapshots of the table that are not consumed yet. None: it is a source, or nobody can tell because snapshots have expired.
         behind_since: When the oldest of these was made (UTC). None: there is none, or nobody can tell.
+        waiting: Where it is a change log: rows that got another key, and of which the delete under the old one has not come, as far as the log
+            was consumed. Their changes that lack values wait for it.
+        waiting_since: When the first of these got its key, on the source's clock (UTC). None: there is none, or the source does not say.
     """
 
     upstream: str
@@ -41,6 +45,16 @@ class UpstreamStatus:
     position: Mapping[str, Any]
     behind: int | None
     behind_since: datetime | None = None
+    waiting: int = 0
+    waiting_since: datetime | None = None
+
+    @property
+    def note(self) -> str | None:
+        """What somebody should look at."""
+        if not self.waiting:
+            return None
+        since = "" if self.waiting_since is None else f", the first since {self.waiting_since:%Y-%m-%d %H:%M}Z"
+        return f"{self.waiting:,} moved rows of {self.table or self.upstream} wait for the delete under their old key{since}"
 
 
 @attrs.frozen
@@ -78,6 +92,7 @@ class TableStatus:
         """What somebody should look at."""
         found = [f"{self.table} can't be read: {self.problem}"] if self.problem else []
         found += [f"{self.table}: {count:,} open rejects, {reason}" for reason, count in self.open_rejects.items()]
+        found += [f"{self.table}: {upstream.note}" for upstream in self.upstreams if upstream.note]
         return found + ([f"{self.table}: {self.upkeep}; maintain() mends it"] if self.upkeep else [])
 
 
@@ -213,4 +228,6 @@ def _upstream(key: str, position: Position, tables: Mapping[str, TableState]) ->
         consumed = position.values.get("snapshot")
         behind = next((newer for newer, snapshot in enumerate(line) if snapshot.id == consumed), None)
         since = datetime.fromtimestamp(line[behind - 1].committed_at / 1000, UTC) if behind else None
-    return UpstreamStatus(key, text(table.name) if table else None, side, position.values, behind, since)
+    waiting = Open.of(position.values) or Open()
+    first = datetime.fromisoformat(waiting.since) if waiting.since else None
+    return UpstreamStatus(key, text(table.name) if table else None, side, position.values, behind, since, waiting.moves, first)
