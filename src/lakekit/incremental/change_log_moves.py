@@ -84,7 +84,7 @@ def _moves(log: Node, keys: Node | None = None) -> Query:
     if keys is not None:
         words += f"LEFT SEMI JOIN keys k ON k.topic = l.`{system.KAFKA_TOPIC}` AND k.key = l.`{system.SOURCE_KEY}` "
     words += f"WHERE (l.`{system.MOVED_FROM}` IS NOT NULL OR l.`{system.MOVED_TO}` IS NOT NULL) AND l.`{system.SOURCE_KEY}` IS NOT NULL"
-    return Query(words, {"log": log} if keys is None else {"log": log, "keys": keys})
+    return Query(words, {"log": log} if keys is None else {"log": log, "keys": keys}, ordered=True)
 
 
 def _halves(session: Session, moves: Node) -> Frame:
@@ -116,6 +116,7 @@ def _lost(session: Session, state: TableState, snapshot: int | None, halves: Nod
         f"SELECT DISTINCT {names}, l.`{system.SOURCE_KEY}` AS key FROM log l LEFT SEMI JOIN halves h "
         f"ON h.topic = l.`{system.KAFKA_TOPIC}` AND h.origin = l.`{system.SOURCE_KEY}`",
         {"log": Scan(state, snapshot), "halves": some},
+        ordered=True,
     )
     stands = session.stage(known)
     anywhere = Query(

@@ -88,6 +88,7 @@ def _last(log: Node, wanted: Node, names: Sequence[str], spans: Node | None) -> 
         f"SELECT {listed}, f.`_waits`, {parts} FROM (SELECT {place}, `{system.UNAVAILABLE}`, `_waits`, {last} FROM history) f "
         f"LEFT SEMI JOIN wanted w ON {same('f', 'w', PLACE)}",
         {"history": history, "wanted": wanted},
+        ordered=True,
     )
 
 

@@ -34,6 +34,19 @@ NullKeys = Literal["reject", "match"]
 # Not compared: they say when and by whom a row was written, not what it is.
 _RUN: Final = frozenset({system.INGESTION_TIMESTAMP, system.WRITE_ID, system.DELETED_AT})
 _SAYS_WHEN: Final = frozenset({system.SOURCE, system.SOURCE_TIMESTAMP, system.SOURCE_LSN})
+_OF_CHANGES: Final = frozenset(
+    {
+        system.KAFKA_TOPIC,
+        system.KAFKA_TIMESTAMP,
+        system.KAFKA_KEY,
+        system.KAFKA_HEADERS,
+        system.SOURCE_TRANSACTION,
+        system.SOURCE_KEY,
+        system.MOVED_FROM,
+        system.MOVED_TO,
+        system.UNAVAILABLE,
+    }
+)
 
 
 @attrs.frozen
@@ -85,21 +98,23 @@ class Work:
                 rejects.write(lake, session, into, item, bookmark)
 
 
-def reduce(session: Session, batch: Batch, into: Identifier, spec: Spec) -> Work:
-    """Reduce to the last row of each key; NULL keys are rejected."""
+def reduce(session: Session, batch: Batch, into: Identifier, spec: Spec, *, late: bool = False) -> Work:
+    """Reduce to the last row of each key; NULL keys are rejected. ``late``: rows may be rejected afterwards, too, and are needed in full."""
     keys = [dotted(name, batch.schema) for name in spec.key]
     missing = " OR ".join(f"{key} IS NULL" for key in keys) if spec.null_keys == "reject" else "false"
     for node in batch.shared:
         session.stage(node)
-    rows = session.stage(batch.node)
+    needed = batch.node if late else _needed(batch, spec)
+    rows = session.stage(needed)
     least = ", ".join(
         f"min(k{index}) AS `min_{index}`, max(k{index}) AS `max_{index}`, count(k{index}) AS `values_{index}`" for index in range(len(keys))
     )
     named = ", ".join(f"{key} AS k{index}" for index, key in enumerate(keys))
     deletes = f"max(CASE WHEN {spec.delete_when} THEN 1 ELSE 0 END) AS _deletes"
-    by_key = f"SELECT {named}, count(*) AS _of, {deletes} FROM batch WHERE NOT ({missing}) GROUP BY {', '.join(keys)}"
+    counted = f"SELECT {named}, count(*) AS _of, {deletes} FROM batch WHERE NOT ({missing}) GROUP BY {', '.join(keys)}"
+    by_key = session.stage(Query(counted, {"batch": rows}))
     figures = f"count(*) AS n, coalesce(sum(_of), 0) AS read, (SELECT count(*) FROM batch) AS total, max(_deletes) AS deletes, {least}"
-    found = session.one(Query(f"SELECT {figures} FROM ({by_key})", {"batch": rows}))
+    found = session.one(Query(f"SELECT {figures} FROM keys", {"batch": rows, "keys": by_key}))
     read, size = int(found["read"]), int(found["n"])
     if read > size and spec.duplicates == "fail":
         raise ContractError(
@@ -108,13 +123,15 @@ def reduce(session: Session, batch: Batch, into: Identifier, spec: Spec) -> Work
             got=f"{read - size} too many",
             hint='say which one counts: merge(duplicates="last", order_by=…).',
         )
-    last = _last(batch, spec, missing) if read > size else f"SELECT {_given(batch, spec)} FROM batch WHERE NOT ({missing})"
-    reduced: Node = Query(last, {"batch": rows})
+    names = [name for name in session.schema(rows).names if name != system.WRITE_ID]
+    given = f"{', '.join(map(ident, names))}, {_kind_of_delete(names, spec)}"
+    reduced: Node = Query(f"SELECT {given} FROM batch WHERE NOT ({missing})", {"batch": rows})
     if read > size:
-        reduced = session.stage(reduced)
+        reduced = session.stage(_last(batch, spec, reduced, by_key))
     bad = [rejects.gather(session, into, item) for item in batch.rejects]
     if found["total"] > read:
-        nulls = Query(f"SELECT *, 'key' AS _rule, 'null_key' AS _reason FROM batch WHERE {missing}", {"batch": rows})
+        full = rows if needed is batch.node else batch.node
+        nulls = Query(f"SELECT *, 'key' AS _rule, 'null_key' AS _reason FROM batch WHERE {missing}", {"batch": full})
         bad.append(rejects.gather(session, into, rejects.Rejects(nulls, nulls, batch.origin, batch.since)))
     rejected = rejects.total(session, bad)
     checked = count_checks(session, batch.tallies, into=into)
@@ -126,17 +143,25 @@ def reduce(session: Session, batch: Batch, into: Identifier, spec: Spec) -> Work
     return Work(reduced, session.schema(reduced), size, bool(found["deletes"]), bounds, tuple(bad), commit)
 
 
-def _given(batch: Batch, spec: Spec) -> str:
-    names = [name for name in batch.columns if name != system.WRITE_ID]
-    return f"{', '.join(map(ident, names))}, {_kind_of_delete(names, spec)}"
+def _needed(batch: Batch, spec: Spec) -> Node:
+    """The rows without what lakekit's own columns say of a change and no merge asks for: of a change log, that is most of them."""
+    asked = {*spec.key, *spec.order, *(name for side in batch.sides for name in side.reads)}
+    idle = [name for name in batch.columns if name in _OF_CHANGES and name not in asked and ident(name) not in spec.delete_when]
+    if not idle:
+        return batch.node
+    return Query(f"SELECT {', '.join(ident(name) for name in batch.columns if name not in idle)} FROM batch", {"batch": batch.node})
 
 
-def _last(batch: Batch, spec: Spec, missing: str) -> str:
-    """SQL for the last row of each key. It orders the rows of a key totally, which takes a digest of each: only of keys that come twice."""
-    keys = ", ".join(dotted(name, batch.schema) for name in spec.key)
-    counted = f"SELECT *, count(*) OVER (PARTITION BY {keys}) AS _of FROM batch WHERE NOT ({missing})"
-    numbered = f"SELECT {_given(batch, spec)}, {nth(batch.schema, spec.key, spec.order, tie='_of > 1')} AS _nth FROM ({counted})"
-    return f"SELECT * EXCEPT (_nth) FROM ({numbered}) WHERE _nth = 1"
+def _last(batch: Batch, spec: Spec, rows: Node, by_key: Node) -> Query:
+    """The last row of each key. To order the rows of a key totally takes a digest of each, and a sort: it is done for keys that come twice."""
+    keys = [dotted(name, batch.schema) for name in spec.key]
+    twice = " AND ".join(f"r.{key} <=> k.k{index}" for index, key in enumerate(keys))
+    several = Query("SELECT * FROM keys WHERE _of > 1", {"keys": by_key})
+    numbered = f"SELECT r.*, {nth(batch.schema, spec.key, spec.order)} AS _nth FROM rows r LEFT SEMI JOIN several k ON {twice}"
+    return Query(
+        f"SELECT r.* FROM rows r LEFT ANTI JOIN several k ON {twice} UNION ALL SELECT * EXCEPT (_nth) FROM ({numbered}) WHERE _nth = 1",
+        {"rows": rows, "several": several},
+    )
 
 
 def _kind_of_delete(names: Sequence[str], spec: Spec) -> str:

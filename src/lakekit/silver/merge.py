@@ -127,7 +127,7 @@ def merge(
     bookmark = sides.follow(batch, cas.stored(found) if found else Stored(), into=into_)
     began = time.perf_counter()
     with batch.lake.engine.session() as session:
-        work = reduce(session, batch, into_, spec)
+        work = reduce(session, batch, into_, spec, late=found is not None and horizon.HORIZON in found.properties)
         rejects.refuse_too_many(work.figures.rejected, work.figures.read, max_reject_fraction, into=into_)
         if not dry_run:
             work.write_rejects(batch.lake, session, into_, bookmark)
