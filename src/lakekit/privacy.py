@@ -65,12 +65,8 @@ class Part:
         """The columns by which the rows are left out when they come again. Empty: there is no telling."""
         if self.is_identities:
             return ("source", "record_key")
-        return tuple(name for name in contract.key(self.state) if name != self.valid_from) or self.named
-
-    @property
-    def valid_from(self) -> str | None:
-        """The column that tells a dimension's versions apart. None: it is no dimension."""
-        return (contract.scd2(self.state) or {}).get("valid_from")
+        noted = contract.scd2(self.state)
+        return (tuple(noted["key"]) if noted else contract.key(self.state)) or self.named
 
 
 def forget(

@@ -119,6 +119,17 @@ def test_the_person_does_not_come_back_with_the_next_ingestion(shop: Any) -> Non
     assert persons(shop) == [["shop 8282"], ["shop 9393"]]
 
 
+def test_a_member_of_a_dimension_with_surrogate_keys_does_not_come_back_either(lake: Any) -> None:
+    def people(run: str) -> lk.Commit:
+        rows = [{"user_id": 7171, "name": run, "at": 1}, {"user_id": 8282, "name": run, "at": 1}]
+        return lk.merge_scd2(frame(lake, run, *rows), into="gold.dim", key="user_id", effective_at="at", surrogate_key="user_key")
+
+    people("a")
+    lk.forget(lake, {"gold.dim": {"user_id": 7171}})
+    people("b")
+    assert {row[0] for row in stored(lake, "gold.dim", "user_id")} == {8282, None}
+
+
 def test_without_suppress_a_person_who_comes_again_is_a_new_one(shop: Any) -> None:
     rows = lk.read(shop, INTO).to_arrow().to_pylist()
     before = next(row["master_user_id"] for row in rows if row["record_key"] == "7171")
