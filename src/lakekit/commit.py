@@ -32,6 +32,7 @@ _WAITING: Final = "waiting"
 _PREFIX: Final = "lakekit."
 _SECONDS: Final = "lakekit.seconds"
 _CHECKS: Final = "lakekit.checks"
+RECORDED_AT: Final = "lakekit.recorded_at"
 _MOST_DELETES: Final = 0.05
 _MANY_FILES: Final = 100
 _SMALL_FILE: Final = 16_000_000
@@ -71,6 +72,8 @@ class Commit:
         seconds: Seconds by phase. A commit read from its snapshot has their sum until the commit itself, ``total``.
         committed_at: When the snapshot was made (UTC). None: there is none.
         write_id: What stands in ``_write_id`` of the rows this write changed. None: nothing is tracked.
+        recorded_at: What stands in ``recorded_from`` of the rows that the write added to a bitemporal dimension, and in ``recorded_to`` of those
+            it closed (UTC). None: nothing changed, or the table keeps no recorded time.
 
     >>> print(Commit(table="silver.users", committed=True, snapshot_id=1, read=3, inserted=2, unchanged=1))
     silver.users: read 3, inserted 2, unchanged 1
@@ -104,6 +107,7 @@ class Commit:
     seconds: Mapping[str, float] = attrs.field(factory=dict)
     committed_at: datetime | None = None
     write_id: int | None = None
+    recorded_at: datetime | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All fields in plain values, for logs and metrics.
@@ -115,6 +119,7 @@ class Commit:
         data["seconds"] = dict(self.seconds)
         data["checks"] = dict(self.checks)
         data["committed_at"] = self.committed_at.isoformat() if self.committed_at else None
+        data["recorded_at"] = self.recorded_at.isoformat() if self.recorded_at else None
         return data
 
     def __str__(self) -> str:
@@ -138,7 +143,8 @@ class Commit:
         figures = {_PREFIX + name: str(getattr(self, name)) for name in (*_FIGURES, _WAITING) if getattr(self, name)}
         checks = {_CHECKS: canonical(dict(self.checks))} if self.checks else {}
         seconds = {_SECONDS: f"{sum(self.seconds.values()):.3f}"} if self.seconds else {}
-        return {**figures, **checks, **seconds}
+        recorded = {RECORDED_AT: self.recorded_at.isoformat()} if self.recorded_at else {}
+        return {**figures, **checks, **seconds, **recorded}
 
 
 def together(commits: Sequence[Commit]) -> Commit:
@@ -214,5 +220,6 @@ def from_snapshot(table: str, snapshot: Snapshot) -> Commit:
         committed_at=datetime.fromtimestamp(snapshot.committed_at / 1000, UTC),
         write_id=None if write_id is None else int(write_id),
         seconds=seconds,
+        recorded_at=datetime.fromisoformat(snapshot.summary[RECORDED_AT]) if RECORDED_AT in snapshot.summary else None,
         **figures,
     )

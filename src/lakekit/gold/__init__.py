@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lakekit.gold.roles import Role, lookup_all
     from lakekit.gold.timeline import Timeline
     from lakekit.gold.verify import Verification
-    from lakekit.gold.views import current, with_current, with_previous
+    from lakekit.gold.views import current, known_at, with_current, with_previous
 
 _HOMES = {
     "Role": "roles",
@@ -22,6 +22,7 @@ _HOMES = {
     "current": "views",
     "date_dimension": "dates",
     "date_key": "dates",
+    "known_at": "views",
     "lookup_all": "roles",
     "periodic_snapshot": "facts",
     "with_current": "views",
@@ -36,6 +37,7 @@ __all__ = [
     "current",
     "date_dimension",
     "date_key",
+    "known_at",
     "lookup_all",
     "periodic_snapshot",
     "with_current",

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from lakekit.batch import Batch, Groups
 from lakekit.engines import sql
-from lakekit.engines.plan import Query, Scan
+from lakekit.engines.plan import Query
 from lakekit.engines.types import ident, sql_type
 from lakekit.errors import ConfigError
+from lakekit.gold.scd2_recorded import versions_now
 from lakekit.gold.scd2_spec import ABSORBED, IS_CURRENT, IS_DELETED
 from lakekit.gold.views import load
 from lakekit.incremental import target
@@ -26,7 +27,9 @@ PERIOD: Final = "period"
 _MONTHS: Final = {"month": 1, "quarter": 3, "year": 12}
 
 
-def periodic_snapshot(lake: Lake, dimension: TableName, *, every: Every, first: date, last: date) -> Batch:
+def periodic_snapshot(
+    lake: Lake, dimension: TableName, *, every: Every, first: date, last: date, known_at: datetime | None = None
+) -> Batch:
     """A periodic snapshot: each member as it was at the end of each period. One row for each member and period.
 
     Out of a history, so any period can be told at any time, and late events reach periods long past: write it with
@@ -40,6 +43,7 @@ def periodic_snapshot(lake: Lake, dimension: TableName, *, every: Every, first: 
         every: ``day``, ``week`` (from Monday), ``month``, ``quarter`` or ``year``, in UTC.
         first: A day of the first period.
         last: A day of the last period. A period that is not over shows what is known of its end.
+        known_at: As a bitemporal dimension was known at this instant: the same figures whenever it is asked. Default: as it is known now.
 
     Writes:
         ``period`` DATE, its first day, and the dimension's columns: of the version that was valid right before the period ended. Members that
@@ -47,7 +51,8 @@ def periodic_snapshot(lake: Lake, dimension: TableName, *, every: Every, first: 
 
     Raises:
         TableNotFoundError: There is no such dimension.
-        ConfigError: It was not made by `merge_scd2`, its instants are no times, or the last day is before the first.
+        ConfigError: It was not made by `merge_scd2`, its instants are no times, the last day is before the first, or ``known_at`` is given
+            and it is not bitemporal.
 
     Source:
         Kimball, Ross: The Data Warehouse Toolkit, 3rd edition, chapter 4.
@@ -81,7 +86,7 @@ def periodic_snapshot(lake: Lake, dimension: TableName, *, every: Every, first: 
     )
     vf, vt = (ident(noted[name]) for name in ("valid_from", "valid_to"))
     ends_at = f"CAST(p._ends AS {sql_type(kind)})"
-    hidden = {ABSORBED, noted["valid_from"], noted["valid_to"], IS_CURRENT, IS_DELETED}
+    hidden = {ABSORBED, IS_CURRENT, IS_DELETED, *(noted.get(name) for name in ("valid_from", "valid_to", "recorded_from", "recorded_to"))}
     shown = [name for name in state.schema.names if name not in hidden and not name.startswith("_")]
     conditions = [f"v.{vf} < {ends_at}", f"(v.{vt} IS NULL OR v.{vt} >= {ends_at})"]
     conditions += [f"NOT coalesce(v.{ident(IS_DELETED)}, false)"] if IS_DELETED in state.schema.names else []
@@ -89,7 +94,7 @@ def periodic_snapshot(lake: Lake, dimension: TableName, *, every: Every, first: 
     columns = ", ".join(f"v.{ident(name)}" for name in shown)
     rows = Query(
         f"SELECT p.{PERIOD}, {columns} FROM stored v JOIN periods p ON {' AND '.join(conditions)}",
-        {"stored": Scan(state, state.head), "periods": periods},
+        {"stored": versions_now(state, known_at=known_at), "periods": periods},
         ordered=True,
     )
     touched = Query(f"SELECT {PERIOD} FROM periods", {"periods": periods})

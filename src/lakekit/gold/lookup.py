@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from lakekit import columns as system
 from lakekit.batch import Batch, Side
 from lakekit.bookmark import Bookmark
+from lakekit.clock import instant_of
 from lakekit.commit import Commit
-from lakekit.engines.plan import Node, Query, Scan, TableState
+from lakekit.engines.plan import Node, Query, TableState
 from lakekit.engines.protocol import count
 from lakekit.engines.types import ident, sql_type
 from lakekit.errors import ConfigError, ContractError
 from lakekit.gold.keys import UNKNOWN, beginning_sql, text_sql
+from lakekit.gold.scd2_recorded import next_instant, versions_now
 from lakekit.gold.scd2_spec import IS_CURRENT
 from lakekit.incremental import cas, contract, sides
 from lakekit.incremental.target import require_columns
@@ -33,6 +36,7 @@ def lookup(
     at: str | None = None,
     take: Columns | Mapping[str, str],
     missing: Literal["unknown", "infer", "null", "raise"] = "unknown",
+    now: datetime | None = None,
 ) -> Batch:
     """The batch with columns of a dimension: of the version valid at a row's own time, or of the current one.
 
@@ -49,6 +53,7 @@ def lookup(
         missing: What a fact without a version gets. ``"unknown"``: the surrogate key -1. ``"infer"``: the key its first version has or will
             have; a member that has no row yet is made when the batch is written, and the first real row takes its place. ``"null"``: NULL.
             ``"raise"``: an error, now.
+        now: The instant at which a bitemporal dimension records members that are inferred. Default: the clock, when they are.
 
     Raises:
         TableNotFoundError: There is no such dimension.
@@ -65,7 +70,7 @@ def lookup(
     >>> found.to_arrow().sort_by("person").column("city").to_pylist()
     ['Bonn', None]
     """
-    return looked_up(batch, batch.lake.load(dimension, place="lookup()"), on=on, at=at, take=take, missing=missing)
+    return looked_up(batch, batch.lake.load(dimension, place="lookup()"), on=on, at=at, take=take, missing=missing, now=now)
 
 
 def looked_up(
@@ -76,6 +81,7 @@ def looked_up(
     at: str | None,
     take: Columns | Mapping[str, str],
     missing: Literal["unknown", "infer", "null", "raise"],
+    now: datetime | None = None,
 ) -> Batch:
     """The batch after a look-up in a state of a dimension."""
     noted = contract.scd2(state)
@@ -102,10 +108,15 @@ def looked_up(
             "a member's number must be known before it is written, and the dimension's surrogate keys are a sequence",
             hint="missing='unknown': the fact is looked up again when its member comes.",
         )
+    if now is not None:
+        now = instant_of(now, place="lookup(now=)")
+        if missing != "infer" or contract.recorded(state) is None:
+            hint = "leave it out."
+            raise ConfigError(f"lookup(now=): {state.label}", "is when a bitemporal dimension records members that are inferred", hint=hint)
     match = " AND ".join(f"r.{ident(ours)} = d.{ident(theirs)}" for ours, theirs in joined.items())
     condition = f"{match} AND {_valid(noted, at)}" + (f" AND d.{ident(surrogate)} >= 0" if surrogate else "")
     values = {ours: _taken(theirs, surrogate, missing, joined, state) for theirs, ours in taken.items()}
-    dimension_rows = Scan(state, state.head)
+    dimension_rows = versions_now(state)
 
     def step(rows: Node, names: Sequence[str]) -> Node:
         wanted = [*names, *(name for name in values if name not in names)]
@@ -115,7 +126,7 @@ def looked_up(
     def infer(session: Session, rows: Node) -> None:
         keys = ", ".join(f"{ident(ours)} AS {ident(theirs)}" for ours, theirs in joined.items())
         known = " AND ".join(f"{ident(ours)} IS NOT NULL" for ours in joined)
-        _infer(batch.lake, session, state, noted, Query(f"SELECT DISTINCT {keys} FROM batch WHERE {known}", {"batch": rows}))
+        _infer(batch.lake, session, state, noted, Query(f"SELECT DISTINCT {keys} FROM batch WHERE {known}", {"batch": rows}), now)
 
     if missing == "raise":
         _refuse_missing(batch, dimension_rows, condition, state)
@@ -151,7 +162,7 @@ def _hash(state: TableState, values: Mapping[str, str]) -> str:
     return f"lk_hash63({text_sql(parts)})"
 
 
-def _refuse_missing(batch: Batch, scan: Scan, condition: str, state: TableState) -> None:
+def _refuse_missing(batch: Batch, scan: Node, condition: str, state: TableState) -> None:
     with batch.lake.engine.session() as session:
         without = Query(f"SELECT r.* FROM batch r LEFT ANTI JOIN dimension d ON {condition}", {"batch": batch.node, "dimension": scan})
         lost = count(session, without)
@@ -161,11 +172,13 @@ def _refuse_missing(batch: Batch, scan: Scan, condition: str, state: TableState)
         )
 
 
-def _infer(lake: Lake, session: Session, state: TableState, noted: Mapping[str, Any], wanted: Node) -> None:
+def _infer(lake: Lake, session: Session, state: TableState, noted: Mapping[str, Any], wanted: Node, now: datetime | None) -> None:
     """Add a member for each wanted key that has no row. Keyed, so that doing it again adds nothing."""
     keys: list[str] = noted["key"]
     same = " AND ".join(f"w.{ident(name)} = d.{ident(name)}" for name in keys)
     staged = session.stage(wanted)
+    recorded = contract.recorded(state)
+    present = instant_of(now, place="lookup(now=)")
 
     def plan(state: TableState, write_id: int) -> cas.Planned:
         own = {name: f"w.{ident(name)}" for name in keys}
@@ -174,17 +187,20 @@ def _infer(lake: Lake, session: Session, state: TableState, noted: Mapping[str, 
         kind = sql_type(state.schema.field(noted["valid_to"]).type)
         own[noted["valid_to"]] = f"CAST('{noted['open_until']}' AS {kind})" if noted["open_until"] else f"CAST(NULL AS {kind})"
         own |= {IS_CURRENT: "true", system.IS_INFERRED: "true", system.WRITE_ID: f"CAST({write_id} AS BIGINT)"}
+        at = next_instant(session, state, recorded, present) if recorded else None
+        if recorded and at:
+            own |= {recorded.begins: contract.instant_sql(at), recorded.ends: recorded.open}
         columns = ", ".join(
             f"{own.get(field.name, f'CAST(NULL AS {sql_type(field.type)})')} AS {ident(field.name)}" for field in state.schema
         )
         fresh = session.stage(
             Query(
                 f"SELECT {columns}, 'insert' AS _change FROM wanted w LEFT ANTI JOIN dimension d ON {same}",
-                {"wanted": staged, "dimension": Scan(state, state.head)},
+                {"wanted": staged, "dimension": versions_now(state)},
             )
         )
         size = count(session, fresh)
-        figures = Commit(table=state.label, read=size, inserted=size)
+        figures = Commit(table=state.label, read=size, inserted=size, recorded_at=at if size else None)
         return cas.Planned(figures, (lambda: session.merge(state, fresh, on=(*keys, noted["surrogate_key"]))) if size else None)
 
     cas.write(lake.engine, state.name, lake.engine.load(state.name), Bookmark(), plan)

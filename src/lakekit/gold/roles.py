@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Literal
 
 import attrs
@@ -28,6 +29,7 @@ class Role:
     at: str | None = None
     take: Columns | Mapping[str, str]
     missing: Literal["unknown", "infer", "null", "raise"] = "unknown"
+    now: datetime | None = None
 
 
 def lookup_all(batch: Batch, *roles: Role) -> Batch:
@@ -64,5 +66,5 @@ def lookup_all(batch: Batch, *roles: Role) -> Batch:
         name = batch.lake.identifier(role.dimension, place="lookup_all()")
         if name not in states:
             states[name] = batch.lake.load(name, place="lookup_all()")
-        batch = looked_up(batch, states[name], on=role.on, at=role.at, take=role.take, missing=role.missing)
+        batch = looked_up(batch, states[name], on=role.on, at=role.at, take=role.take, missing=role.missing, now=role.now)
     return batch

@@ -12,6 +12,7 @@ import attrs
 from lakekit import columns as system
 from lakekit.batch import Batch
 from lakekit.bookmark import Bookmark, Stored
+from lakekit.clock import instant_of
 from lakekit.commit import Commit
 from lakekit.deletes import Deletes
 from lakekit.engines.plan import Node, Query, Scan, TableState
@@ -21,6 +22,7 @@ from lakekit.errors import ConfigError
 from lakekit.gold import scd2_dimension as dimension
 from lakekit.gold import scd2_feed as feeds
 from lakekit.gold import scd2_memory as memory
+from lakekit.gold import scd2_recorded as recorded
 from lakekit.gold.scd2_dimension import NewColumn
 from lakekit.gold.scd2_snapshot import EFFECTIVE_AT, for_snapshots
 from lakekit.gold.scd2_spec import CHANGE, IS_CURRENT, SAYS, Scd2Spec, merge_on, state_columns
@@ -54,6 +56,9 @@ def merge_scd2(
     valid_columns: tuple[str, str] = ("valid_from", "valid_to"),
     open_until: str | None = None,
     first_version_from: str | None = None,
+    bitemporal: bool = False,
+    recorded_columns: tuple[str, str] = recorded.COLUMNS,
+    now: datetime | None = None,
     rebuild: bool = False,
     on_change: Policy = "evolve",
     dry_run: bool = False,
@@ -87,6 +92,12 @@ def merge_scd2(
         valid_columns: The names of the validity columns.
         open_until: ISO text that open versions bear in ``valid_to``. Default: NULL.
         first_version_from: ISO text of the instant at which first versions begin.
+        bitemporal: Whether the table also says when it knew what. What a merge would change or remove stays, closed by ``recorded_to``, and what takes
+            its place is a new row. The rows with ``recorded_to`` NULL are those that the table would hold otherwise. `gold.known_at` reads it as
+            it was known at an instant.
+        recorded_columns: The names of the columns for that. ``open_until`` stands in the second one too, where it is a time.
+        now: The instant at which a bitemporal table records the changes. It never goes back: otherwise it is a microsecond after the last one.
+            Default: the clock.
         rebuild: The histories of the batch's members are computed anew, from it alone: a partial restatement. It must hold all their events, as
             ``lk.read(lake, <the change log>)`` does, narrowed down to some members or not. Members it doesn't speak of stay as they are.
         on_change: What new columns do: ``"evolve"`` or ``"fail"``.
@@ -96,11 +107,14 @@ def merge_scd2(
     Writes:
         One row for each version: the columns, the surrogate key,
         ``valid_from`` and ``valid_to`` (half-open; NULL while open), ``is_current``, ``_is_inferred``, ``_absorbed``, ``_write_id``.
+        Bitemporal: one for each version and each time it was recorded anew, with ``recorded_from`` and ``recorded_to`` (timestamptz, half-open;
+        NULL as long as the table holds the row). A version keeps its surrogate key however often it is recorded anew. ``_absorbed`` is no part of
+        what the table says: it is changed in place, and NULL in closed rows.
         The commit counts as ``late`` the events before one that was known of their member, and as ``unchanged`` those that said nothing new.
 
     Raises:
         SchemaError: A named column is missing, or types conflict.
-        ConfigError: Arguments that don't fit together, or a ``rebuild`` by a batch that begins in the middle.
+        ConfigError: Arguments that don't fit together, or the table; or a ``rebuild`` by a batch that begins in the middle.
         TableError: The table is of a format that the engine can't write.
         ContractError: A full feed that is older than the last one, or too many rejects.
         GuardError: A full feed came up empty, or lacks more than ``max_fraction`` of the open members.
@@ -136,7 +150,7 @@ def merge_scd2(
     instant = effective_at or (EFFECTIVE_AT if observed else system.SOURCE_TIMESTAMP)
     given = Scd2Spec(
         key=keys,
-        columns=dimension.event_columns(batch, state, (surrogate_key, *valid_columns)),
+        columns=dimension.event_columns(batch, state, (surrogate_key, *valid_columns, *(recorded_columns if bitemporal else ()))),
         effective_at=instant,
         unstored={instant: "TIMESTAMP"} if instant == EFFECTIVE_AT else {},
         order_by=_order(batch) if order_by is None else as_columns(order_by, place="merge_scd2(order_by=)"),
@@ -150,6 +164,7 @@ def merge_scd2(
         valid_to=valid_columns[1],
         open_until=open_until,
         first_version_from=first_version_from,
+        recorded_columns=recorded.require_columns(recorded_columns, now, bitemporal=bitemporal),
         rebuild=rebuild,
     )
     spec = for_snapshots(given) if observed else given
@@ -158,7 +173,7 @@ def merge_scd2(
         dimension.require_same(state, spec)
         lake.engine.require_writable(state)
     absent = [name for name in spec.attributes if name not in batch.columns and name not in spec.system]
-    began = time.perf_counter()
+    began, present = time.perf_counter(), instant_of(now, place="merge_scd2(now=)") if bitemporal else None
     with lake.engine.session() as session:
         required = keys if observed and effective_at is None else (*keys, given.effective_at)
         staged = feeds.stage(session, batch, into_, given, condition, required=required, state=None if observed else state)
@@ -185,7 +200,7 @@ def merge_scd2(
             versions = dimension.touched_versions(session, state, events, spec)
             told = dimension.with_stored_values(session, versions, events, spec, () if observed else absent)
             tombstones = memory.remember(lake, session, into_, versions, told, spec, dry_run=dry_run)
-            return _plan(session, state, {"events": told, "versions": versions, "tombstones": tombstones}, spec, write_id, figures)
+            return _plan(session, state, {"events": told, "versions": versions, "tombstones": tombstones}, spec, write_id, figures, present)
 
         seconds = {"read": time.perf_counter() - began}
         state = state if dry_run else target.with_lineage(state, batch)
@@ -214,7 +229,9 @@ def _is_whole(bookmark: Bookmark) -> bool:
     return bookmark.run_id is None and all(span.start is None for span in bookmark.spans.values())
 
 
-def _plan(session: Session, state: TableState, inputs: Mapping[str, Node], spec: Scd2Spec, write_id: int, figures: Commit) -> cas.Planned:
+def _plan(
+    session: Session, state: TableState, inputs: Mapping[str, Node], spec: Scd2Spec, write_id: int, figures: Commit, now: datetime | None
+) -> cas.Planned:
     foreign = dimension.is_foreign(state)
     changes: Node = Query(changes_sql(spec, foreign=foreign, places=session.places, last=_last_number(session, state, spec)), inputs)
     if spec.surrogate_key is not None and not _has_members(session, state, spec.surrogate_key):
@@ -247,6 +264,8 @@ def _plan(session: Session, state: TableState, inputs: Mapping[str, Node], spec:
         unchanged=figures.unchanged + told["unchanged"],
     )
     touched = found["inserted"] + found["updated"] + found["removed"]
+    if touched and now is not None:
+        return recorded.planned(session, state, staged, inputs["versions"], spec, figures, now)
     rows = Query(f"SELECT * EXCEPT ({SAYS}) FROM staged", {"staged": staged})
     return cas.Planned(figures, (lambda: session.merge(state, rows, on=merge_on(spec, foreign=foreign))) if touched else None)
 

@@ -15,7 +15,8 @@ from lakekit.engines.plan import Node, Query, Scan, TableState
 from lakekit.engines.sql import literal
 from lakekit.engines.types import arrow_type, ident, sql_type
 from lakekit.errors import ConfigError, SchemaError
-from lakekit.gold.scd2_spec import ABSORBED, AT, IS_CURRENT, IS_DELETED, Scd2Spec, merge_on, state_columns
+from lakekit.gold.scd2_recorded import require_kind, row_key, versions_now
+from lakekit.gold.scd2_spec import ABSORBED, AT, IS_CURRENT, IS_DELETED, Scd2Spec, recorded_columns, state_columns
 from lakekit.incremental import cas, contract, target
 from lakekit.names import Identifier
 
@@ -98,6 +99,8 @@ def take_new_columns(
 
 
 def _noted(spec: Scd2Spec) -> dict[str, Any]:
+    found = spec.recorded
+    recorded = {"recorded_from": found.begins, "recorded_to": found.ends, "recorded_until": found.until} if found else {}
     return {
         "key": list(spec.key),
         "surrogate_key": spec.surrogate_key,
@@ -105,6 +108,7 @@ def _noted(spec: Scd2Spec) -> dict[str, Any]:
         "valid_from": spec.valid_from,
         "valid_to": spec.valid_to,
         "open_until": spec.open_until,
+        **recorded,
     }
 
 
@@ -116,6 +120,7 @@ def require_same(state: TableState, spec: Scd2Spec) -> None:
         SchemaError: A column that another tool made for the same purpose is of another type.
     """
     noted = contract.scd2(state)
+    require_kind(state, spec)
     if noted is None:
         for column in state_columns(spec):
             found = sql_type(state.schema.field(column.name).type) if column.name in state.schema.names else None
@@ -145,32 +150,32 @@ def _last_instant(session: Session, state: TableState, spec: Scd2Spec) -> str | 
     if ABSORBED in state.schema.names:
         exploded = f"SELECT EXPLODE({ident(ABSORBED)}) AS e FROM stored WHERE {ident(ABSORBED)} IS NOT NULL"
         instants.append(f"SELECT max(e.{ident(AT)}) AS at FROM ({exploded})")
-    found: Any = session.one(Query(f"SELECT max(at) AS at FROM ({' UNION ALL '.join(instants)})", {"stored": Scan(state, state.head)}))[
-        "at"
-    ]
+    found: Any = session.one(Query(f"SELECT max(at) AS at FROM ({' UNION ALL '.join(instants)})", {"stored": versions_now(state)}))["at"]
     return None if found is None else (found.isoformat() if hasattr(found, "isoformat") else str(found))
 
 
 def ensure(lake: Lake, into: Identifier, spec: Scd2Spec, *, on_change: Policy) -> tuple[TableState, tuple[str, ...]]:
     """The table, made or fitted to the spec, and the columns that were added to it."""
     noted, schema = {**_noted(spec), "order_by": list(spec.order_by)}, table_schema(spec)
-    return target.ensure(lake, into, schema, layer="scd2", key=merge_on(spec), scd2=noted, on_change=on_change, place="merge_scd2")
+    return target.ensure(lake, into, schema, layer="scd2", key=row_key(spec), scd2=noted, on_change=on_change, place="merge_scd2")
 
 
 def table_schema(spec: Scd2Spec) -> pa.Schema:
     """The columns of a dimension that is made by the spec."""
-    fields = [*spec.columns, *((column.name, column.type) for column in state_columns(spec)), (system.WRITE_ID, "BIGINT")]
+    own = (*state_columns(spec), *recorded_columns(spec))
+    fields = [*spec.columns, *((column.name, column.type) for column in own), (system.WRITE_ID, "BIGINT")]
     return pa.schema([pa.field(name, arrow_type(words)) for name, words in fields])
 
 
 def stored_versions(
     state: TableState, spec: Scd2Spec, *, bounds: Mapping[str, tuple[Any, Any]] | None = None, places: Sequence[str] = ()
 ) -> Node:
-    """The stored versions in the spec's columns and types, also where the table was not fitted (a dry run). Special members are left out.
+    """The stored versions in the spec's columns and types, also where the table was not fitted (a dry run).
 
+    Special members are left out, and what a bitemporal table held before.
     ``places``: the columns that say where a row is stored, where they are wanted.
     """
-    fields = [*spec.columns, *((column.name, column.type) for column in state_columns(spec))]
+    fields = [*spec.columns, *((column.name, column.type) for column in (*state_columns(spec), *recorded_columns(spec)))]
     scan: Node = Scan(state, state.head, bounds=dict(bounds or {}), places=bool(places))
     there = {field.name: sql_type(field.type) for field in state.schema}
     fitting = {name for name, kind in fields if name in there and there[name] == sql_type(arrow_type(kind))}
@@ -186,8 +191,10 @@ def stored_versions(
     if ABSORBED in there:  # pyiceberg 0.12, which reads files that DuckDB can't, makes an empty list of structs out of NULL
         told = f"CASE WHEN size({ident(ABSORBED)}) > 0 THEN {ident(ABSORBED)} END AS {ident(ABSORBED)}"
         scan = Query(f"SELECT * EXCEPT ({ident(ABSORBED)}), {told} FROM stored", {"stored": scan})
-    real = f" WHERE COALESCE({ident(spec.surrogate_key)}, 0) >= 0" if spec.surrogate_key in there else ""
-    return Query(f"SELECT {items} FROM stored{real}", {"stored": scan})
+    wanted = [f"COALESCE({ident(spec.surrogate_key)}, 0) >= 0"] if spec.surrogate_key in there else []
+    wanted += [spec.recorded.now()] if spec.recorded else []
+    where = f" WHERE {' AND '.join(wanted)}" if wanted else ""
+    return Query(f"SELECT {items} FROM stored{where}", {"stored": scan})
 
 
 def is_foreign(state: TableState) -> bool:

@@ -27,6 +27,7 @@ from lakekit.columns import BY_NAME, IS_INFERRED
 from lakekit.engines.functions import family
 from lakekit.engines.types import ident
 from lakekit.errors import ConfigError
+from lakekit.incremental.contract import Recorded
 
 DeleteMode = Literal["close", "ignore", "new_record", "hard"]
 Columns = str | Sequence[str]
@@ -45,6 +46,7 @@ _NUMBERS: Final = {
     "sequence": "1, 2, 3, as versions came; a member's first version keeps its number, whenever it begins; -1, -2.",
 }
 _ORDERABLE: Final = frozenset("itnDds")
+_TIMES: Final = frozenset("tnD")
 _PLACE: Final = "merge_scd2({})"
 
 
@@ -94,6 +96,7 @@ class Scd2Spec:
         first_version_from: ISO text of the instant at which first versions begin, if that is before their event. None: at their event.
         adopted: Tracked columns that came later, with the ISO text of the last instant that was known without them. A difference to an
             event at or before it opens no version: the open version takes the value, older ones stay as they are.
+        recorded_columns: The names of the columns that say from when until when the table held a row. None: it overwrites what changes.
         rebuild: The events are all there ever were of their keys: what is stored of these is computed anew, from them alone.
 
     >>> spec = Scd2Spec(key="id", columns={"id": "INT", "name": "STRING", "visits": "INT"}, effective_at="at", unstored={"at": "DATE"}, track="name")
@@ -117,6 +120,7 @@ class Scd2Spec:
     open_until: str | None = None
     first_version_from: str | None = None
     adopted: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=_pairs)
+    recorded_columns: tuple[str, str] | None = None
     rebuild: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -131,6 +135,17 @@ class Scd2Spec:
     def instant_type(self) -> str:
         """The Spark type of ``valid_from`` and ``valid_to``: that of ``effective_at``."""
         return self.type_of(self.effective_at)
+
+    @property
+    def recorded(self) -> Recorded | None:
+        """How the table says since when it holds a row. None: it doesn't. ``open_until`` is its open end, too, where that is a time."""
+        if self.recorded_columns is None:
+            return None
+        if self.open_until is None or family(self.instant_type) not in _TIMES:
+            return Recorded(*self.recorded_columns)
+        at = datetime.fromisoformat(self.open_until)
+        at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+        return Recorded(*self.recorded_columns, at.isoformat(sep=" "))
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -184,7 +199,7 @@ def _check(spec: Scd2Spec) -> None:
     _disjoint("ignore_null=", spec.ignore_null, {*spec.key, *sequence, *spec.system}, "the key, effective_at=, order_by=, a system column")
     _all_in("adopted=", dict(spec.adopted), set(spec.tracked))
     _disjoint("key=", spec.key, {*sequence}, "effective_at=, order_by=")
-    own = [column.name for column in state_columns(spec)]
+    own = [column.name for column in (*state_columns(spec), *recorded_columns(spec))]
     taken = {name.lower() for name in (*stored, AT, IS_DELETE, CHANGE, SAYS)}
     if repeated := sorted({name for name in own if name.lower() in taken or [n.lower() for n in own].count(name.lower()) > 1}):
         raise ConfigError(
@@ -272,6 +287,20 @@ def state_columns(spec: Scd2Spec) -> tuple[StateColumn, ...]:
             -2, StateColumn(IS_DELETED, "BOOLEAN", "True: the member does not exist from valid_from on; attributes are the last known.")
         )
     return tuple(found)
+
+
+def recorded_columns(spec: Scd2Spec) -> tuple[StateColumn, ...]:
+    """The columns that a bitemporal dimension stores behind those. The history is computed without them, of the rows that the table holds."""
+    recorded = spec.recorded
+    if recorded is None:
+        return ()
+    until = f"NULL or {recorded.until}" if recorded.until else "NULL"
+    return (
+        StateColumn(recorded.begins, "TIMESTAMP", "Since when the table holds the row: the instant of the write. Half-open."),
+        StateColumn(
+            recorded.ends, "TIMESTAMP", f"Until when it held it: the instant of the write that corrected it. {until}: it holds it."
+        ),
+    )
 
 
 def merge_on(spec: Scd2Spec, *, foreign: bool = False) -> tuple[str, ...]:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from lakekit import columns as system
-from lakekit.engines.plan import Query, Scan
+from lakekit.engines.plan import Query
 from lakekit.engines.protocol import table as arrow_table
 from lakekit.engines.types import ident
 from lakekit.errors import ConfigError
+from lakekit.gold.scd2_recorded import versions_now
 from lakekit.gold.scd2_spec import ABSORBED, IS_CURRENT, IS_DELETED
 from lakekit.gold.views import load
 from lakekit.names import TableName
@@ -88,17 +89,18 @@ class Timeline:
         return f"<div><b>{title}</b>{''.join(lines) or '<div>never heard of</div>'}</div>"
 
 
-def timeline(lake: Lake, table: TableName, key: Value) -> Timeline:
+def timeline(lake: Lake, table: TableName, key: Value, *, known_at: datetime | None = None) -> Timeline:
     """The history of one member of a dimension: from when to when, and what changed then.
 
     Args:
         lake: Where the table is.
         table: A table made by `merge_scd2`.
         key: The member's key: a value; of a composite key a mapping, column to value.
+        known_at: As a bitemporal dimension was known at this instant. Default: as it is known now.
 
     Raises:
         TableNotFoundError: There is no such table.
-        ConfigError: It was not made by `merge_scd2`, or the key is not one of it.
+        ConfigError: It was not made by `merge_scd2`, the key is not one of it, or ``known_at`` is given and it is not bitemporal.
 
     >>> import lakekit as lk, tempfile
     >>> from datetime import date
@@ -133,13 +135,14 @@ def timeline(lake: Lake, table: TableName, key: Value) -> Timeline:
             f"timeline(key=): {state.label}", f"expected {kinds}", got=", ".join(type(v).__name__ for v in given.values())
         ) from None
     begins, ends = noted["valid_from"], noted["valid_to"]
-    told = [name for name in state.schema.names if not system.is_system(name) and name not in (noted["surrogate_key"], ABSORBED)]
+    own = {noted["surrogate_key"], ABSORBED, noted.get("recorded_from"), noted.get("recorded_to")}
+    told = [name for name in state.schema.names if not system.is_system(name) and name not in own]
     same = " AND ".join(f"v.{ident(name)} = w.{ident(name)}" for name in names)
     columns = ", ".join(f"v.{ident(name)}" for name in [*told, system.IS_INFERRED])
     query = f"SELECT {columns} FROM stored v JOIN wanted w ON {same} ORDER BY v.{ident(begins)} ASC NULLS FIRST"
-    scan = Scan(state, state.head, bounds={name: (wanted[name][0].as_py(),) * 2 for name in names})
+    member = versions_now(state, known_at=known_at, bounds={name: (wanted[name][0].as_py(),) * 2 for name in names})
     with lake.engine.session() as session:
-        rows = arrow_table(session, Query(query, {"stored": scan, "wanted": lake.engine.frame(wanted)}, ordered=True)).to_pylist()
+        rows = arrow_table(session, Query(query, {"stored": member, "wanted": lake.engine.frame(wanted)}, ordered=True)).to_pylist()
     hidden = {*names, begins, ends}
     shown = [{name: value for name, value in row.items() if name not in _instants(rows, hidden, begins)} for row in rows]
     until = noted["open_until"]

@@ -13,8 +13,10 @@ from lakekit.engines.plan import Query, Scan, TableState
 from lakekit.engines.types import ident, sql_type
 from lakekit.errors import ContractError
 from lakekit.gold.keys import MEMBERS, key_sql
+from lakekit.gold.scd2_recorded import versions_now
 from lakekit.gold.scd2_spec import ABSORBED, AT, IS_CURRENT, instant_literal
 from lakekit.gold.views import load
+from lakekit.incremental import contract
 from lakekit.names import TableName
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ class Verification:
 def verify_scd2(lake: Lake, table: TableName) -> Verification:
     """Look whether the history of a dimension is sound, whoever wrote to it: intervals, flags, keys, and what it remembers.
 
+    Of a bitemporal one, the versions that it holds now, and that at no instant it held two that overlap.
+
     Nothing is written, and nothing raised where something doesn't hold: ``verify_scd2(…).require()`` does.
 
     Args:
@@ -92,7 +96,7 @@ def verify_scd2(lake: Lake, table: TableName) -> Verification:
         f" COUNT(*) OVER (PARTITION BY {keys}) AS `__versions`"
         f" FROM stored" + (f" WHERE coalesce({surrogate}, 0) >= 0" if surrogate else "")
     )
-    inputs = {"stored": Scan(state, state.head)}
+    inputs = {"stored": versions_now(state)}
     with lake.engine.session() as session:
         found: dict[str, Any] = session.one(
             Query(f"SELECT count(*) AS n, count(CASE WHEN `__number` = 1 THEN 1 END) AS m, {counts} FROM ({numbered})", inputs)
@@ -103,6 +107,7 @@ def verify_scd2(lake: Lake, table: TableName) -> Verification:
             broken["surrogate keys that stand twice"] = session.one(Query(twice, inputs))["n"]
             special = f"SELECT count(DISTINCT {surrogate}) AS n FROM stored WHERE {surrogate} < 0"
             broken["members -1 and -2 that are missing"] = len(MEMBERS) - session.one(Query(special, inputs))["n"]
+        broken |= {words: session.one(query)["n"] for words, query in _recorded(state, noted).items()}
     return Verification(state.label, found["m"], found["n"], {words: int(count) for words, count in broken.items() if count})
 
 
@@ -130,6 +135,31 @@ def _checks(state: TableState, noted: Mapping[str, Any]) -> dict[str, str]:
         number = key_sql(parts, valid_from=(vf, kind), first="`__number` = 1")
         found["surrogate keys that are not what key and valid_from give"] = f"{ident(noted['surrogate_key'])} IS DISTINCT FROM {number}"
     return found
+
+
+def _recorded(state: TableState, noted: Mapping[str, Any]) -> dict[str, Query]:
+    """What doesn't hold of recorded time, in words, to the query that counts it."""
+    recorded = contract.recorded(state)
+    if recorded is None:
+        return {}
+    begins, ends = ident(recorded.begins), ident(recorded.ends)
+    vf, vt = ident(noted["valid_from"]), ident(noted["valid_to"])
+    rows = f"(SELECT * FROM stored WHERE coalesce({ident(noted['surrogate_key'])}, 0) >= 0)" if noted["surrogate_key"] else "stored"
+    keys = ", ".join(map(ident, noted["key"]))
+    same = " AND ".join(f"a.{ident(name)} = b.{ident(name)}" for name in noted["key"])
+    other = f"(a.{vf} < b.{vf} OR (a.{vf} = b.{vf} AND a.{begins} < b.{begins}))"
+
+    def meet(begins: str, ends: str) -> str:
+        return f"(a.{ends} IS NULL OR b.{begins} < a.{ends}) AND (b.{ends} IS NULL OR a.{begins} < b.{ends})"
+
+    found = {
+        "rows that were held never, or no longer than an instant": f"SELECT count(*) AS n FROM stored WHERE {begins} IS NULL OR {ends} <= {begins}",
+        "rows that stand twice": "SELECT coalesce(sum(n - 1), 0) AS n FROM"
+        f" (SELECT count(*) AS n FROM {rows} GROUP BY {keys}, {vf}, {begins} HAVING count(*) > 1)",
+        "rows held beside others that overlap them": "SELECT count(*) AS n FROM"
+        f" {rows} a LEFT SEMI JOIN {rows} b ON {same} AND {other} AND {meet(begins, ends)} AND {meet(vf, vt)}",
+    }
+    return {words: Query(query, {"stored": Scan(state, state.head)}) for words, query in found.items()}
 
 
 def _size(name: str) -> str:

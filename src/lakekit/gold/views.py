@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from lakekit import columns as system
 from lakekit.batch import Batch
-from lakekit.engines.plan import Query, Scan, TableState
+from lakekit.engines.plan import Node, Query, TableState
 from lakekit.engines.types import ident
 from lakekit.errors import ConfigError
+from lakekit.gold.scd2_recorded import versions_now
 from lakekit.gold.scd2_spec import ABSORBED, IS_CURRENT, IS_DELETED
 from lakekit.incremental import contract, target
 from lakekit.names import Columns, TableName
@@ -32,7 +34,39 @@ def load(lake: Lake, table: TableName, *, place: str) -> tuple[TableState, dict[
     return state, noted
 
 
-def current(lake: Lake, table: TableName) -> Batch:
+def known_at(lake: Lake, table: TableName, instant: datetime) -> Batch:
+    """A bitemporal dimension as it was known at an instant: the versions that its table held then. One row for each version.
+
+    What came later, late events, corrections and deletes, doesn't show. It needs no snapshot of that time, so it also reaches back further
+    than ``lk.read(lake, table, as_of=…)`` once snapshots have expired.
+
+    Args:
+        lake: Where the table is.
+        table: A table made by ``merge_scd2(bitemporal=True)``.
+        instant: When. At exactly a row's ``recorded_from`` it is known.
+
+    Writes:
+        The dimension's columns without lakekit's own memory; ``recorded_to`` says until when a row was held, after that instant too.
+
+    Raises:
+        TableNotFoundError: There is no such table.
+        ConfigError: It was not made by `merge_scd2`, it is not bitemporal, or the instant is a naive datetime.
+
+    >>> import lakekit as lk, tempfile
+    >>> from datetime import UTC, datetime
+    >>> lake = lk.connect(tempfile.mkdtemp())
+    >>> for day, row in [(1, {"id": 1, "city": "Bonn", "at": 1}), (2, {"id": 1, "city": "Kiel", "at": 1})]:
+    ...     batch, now = lk.from_frame(lake, [row], run_id=f"{day}"), datetime(2026, 1, day, tzinfo=UTC)
+    ...     _ = lk.merge_scd2(batch, into="gold.dim_people", key="id", effective_at="at", bitemporal=True, now=now)
+    >>> then = lk.gold.known_at(lake, "gold.dim_people", datetime(2026, 1, 1, 12, tzinfo=UTC))
+    >>> print(then.to_arrow().column("city")[0])
+    Bonn
+    """
+    state, noted = load(lake, table, place="gold.known_at()")
+    return Batch(lake, Query(f"SELECT {_shown(state)} FROM stored", _stored(state, instant)), key=_version(state, noted))
+
+
+def current(lake: Lake, table: TableName, *, known_at: datetime | None = None) -> Batch:
     """The current state of a dimension: the open version of each member that is there. One row for each key, as a merged table has.
 
     Without inferred members and those that stand for none (-1, -2).
@@ -40,10 +74,11 @@ def current(lake: Lake, table: TableName) -> Batch:
     Args:
         lake: Where the table is.
         table: A table made by `merge_scd2`.
+        known_at: As a bitemporal dimension was known at this instant. Default: as it is known now.
 
     Raises:
         TableNotFoundError: There is no such table.
-        ConfigError: It was not made by `merge_scd2`.
+        ConfigError: It was not made by `merge_scd2`, or ``known_at`` is given and it is not bitemporal.
 
     >>> import lakekit as lk, tempfile
     >>> lake = lk.connect(tempfile.mkdtemp())
@@ -53,23 +88,26 @@ def current(lake: Lake, table: TableName) -> Batch:
     ['Kiel']
     """
     state, noted = load(lake, table, place="gold.current()")
-    return Batch(lake, Query(f"SELECT {_shown(state)} FROM stored WHERE {_there(state, noted)}", _stored(state)), key=tuple(noted["key"]))
+    return Batch(
+        lake, Query(f"SELECT {_shown(state)} FROM stored WHERE {_there(state, noted)}", _stored(state, known_at)), key=tuple(noted["key"])
+    )
 
 
-def with_previous(lake: Lake, table: TableName, columns: Columns) -> Batch:
+def with_previous(lake: Lake, table: TableName, columns: Columns, *, known_at: datetime | None = None) -> Batch:
     """A dimension of type 3: its current state, and the value that each column had before it last changed.
 
     Args:
         lake: Where the table is.
         table: A table made by `merge_scd2`.
         columns: The columns whose earlier value is wanted.
+        known_at: As a bitemporal dimension was known at this instant. Default: as it is known now.
 
     Writes:
         ``previous_<column>``, of the column's type. NULL: it never changed, or was NULL before.
 
     Raises:
         TableNotFoundError: There is no such table.
-        ConfigError: It was not made by `merge_scd2`.
+        ConfigError: It was not made by `merge_scd2`, or ``known_at`` is given and it is not bitemporal.
         SchemaError: A column is missing.
 
     >>> import lakekit as lk, tempfile
@@ -94,10 +132,10 @@ def with_previous(lake: Lake, table: TableName, columns: Columns) -> Batch:
     rows = f"SELECT *, {', '.join(lagged)} FROM stored WHERE {real}"
     shown = f"{_shown(state)}, {', '.join(ident(f'previous_{name}') for name in names)}"
     query = f"SELECT {shown} FROM (SELECT *, {', '.join(last)} FROM ({rows})) WHERE {_there(state, noted)}"
-    return Batch(lake, Query(query, _stored(state)), key=tuple(noted["key"]))
+    return Batch(lake, Query(query, _stored(state, known_at)), key=tuple(noted["key"]))
 
 
-def with_current(lake: Lake, table: TableName, columns: Columns) -> Batch:
+def with_current(lake: Lake, table: TableName, columns: Columns, *, known_at: datetime | None = None) -> Batch:
     """A dimension of type 6: all versions, each with the value that its member has in the newest one.
 
     Facts joined by the version's key can then be grouped by what was true at their time, and by what is true today.
@@ -106,13 +144,14 @@ def with_current(lake: Lake, table: TableName, columns: Columns) -> Batch:
         lake: Where the table is.
         table: A table made by `merge_scd2`.
         columns: The columns whose current value is wanted.
+        known_at: As a bitemporal dimension was known at this instant. Default: as it is known now.
 
     Writes:
         ``current_<column>``, of the column's type: the last known value where the member is deleted.
 
     Raises:
         TableNotFoundError: There is no such table.
-        ConfigError: It was not made by `merge_scd2`.
+        ConfigError: It was not made by `merge_scd2`, or ``known_at`` is given and it is not bitemporal.
         SchemaError: A column is missing.
 
     >>> import lakekit as lk, tempfile
@@ -133,11 +172,17 @@ def with_current(lake: Lake, table: TableName, columns: Columns) -> Batch:
     )
     newest = ", ".join(f"LAST_VALUE({ident(name)}) OVER ({window}) AS {ident(f'current_{name}')}" for name in names)
     query = f"SELECT {_shown(state)}, {newest} FROM stored ORDER BY {', '.join(map(ident, [*noted['key'], noted['valid_from']]))}"
-    return Batch(lake, Query(query, _stored(state)), key=contract.key(state))
+    return Batch(lake, Query(query, _stored(state, known_at)), key=_version(state, noted))
 
 
-def _stored(state: TableState) -> dict[str, Any]:
-    return {"stored": Scan(state, state.head)}
+def _stored(state: TableState, known_at: datetime | None) -> dict[str, Node]:
+    return {"stored": versions_now(state, known_at=known_at)}
+
+
+def _version(state: TableState, noted: dict[str, Any]) -> tuple[str, ...]:
+    """The columns that tell versions apart, where each stands once."""
+    begins = noted.get("recorded_from")
+    return tuple(name for name in contract.key(state) if name != begins)
 
 
 def _shown(state: TableState) -> str:

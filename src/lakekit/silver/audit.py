@@ -11,6 +11,7 @@ from lakekit import checks as kinds
 from lakekit import columns as system
 from lakekit.engines.plan import Scan, TableState
 from lakekit.errors import ConfigError
+from lakekit.incremental import contract
 from lakekit.incremental.tallies import count_checks
 from lakekit.silver import examine
 
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
 def audit(batch: Batch, checks: Mapping[str, str | kinds.Check]) -> Batch:
     """The batch, whose write becomes visible only if the whole table then passes these checks: write, audit, publish.
 
-    Whichever function writes it, its rows go to a branch of the Iceberg table first. All living rows of the branch are held to the
-    checks. If they pass, main moves to the branch's snapshot, with the bookmark, in one step, and the branch goes. Otherwise readers see
-    nothing, the bookmark stays where it was, and the branch is left: ``lk.read(lake, table, as_of=branch)``, with the name that the error
-    gives. The next run reads the same rows again, and replaces the branch; so does one after a crash. `maintain` lets branches go that
-    nobody came back to. A write that changes no row is not audited.
+    Whichever function writes it, its rows go to a branch of the Iceberg table first. All living rows of the branch (of a bitemporal
+    dimension: those it holds now) are held to the checks. If they pass, main moves to the branch's snapshot, with the bookmark, in one
+    step, and the branch goes. Otherwise readers see nothing, the bookmark stays where it was, and the branch is left:
+    ``lk.read(lake, table, as_of=branch)``, with the name that the error gives. The next run reads the same rows again, and replaces the
+    branch; so does one after a crash. `maintain` lets branches go that nobody came back to. A write that changes no row is not audited.
 
     Rejects are written before, whatever the audit says, and so is what hard deletes note, and the members that `lookup` infers.
 
@@ -70,7 +71,8 @@ class _Gate:
 
     def __call__(self, state: TableState, snapshot: int, branch: str, /) -> Mapping[str, int]:
         """How many rows of the snapshot failed each check."""
-        live = f"`{system.DELETED_AT}` IS NULL" if system.DELETED_AT in state.schema.names else "true"
+        recorded = contract.recorded(state)
+        live = f"`{system.DELETED_AT}` IS NULL" if system.DELETED_AT in state.schema.names else recorded.now() if recorded else "true"
         rows = examine.Rows(self.lake, Scan(state, snapshot), state.schema, {}, live, lambda _: None, "audit")
         node = examine.examined(rows, self.held)
         hint = f"nothing was published; look at it with lk.read(lake, {state.label!r}, as_of={branch!r}), mend what is wrong, and run it again."
