@@ -53,6 +53,8 @@ def known(lake: Any, instant: datetime, table: str = DIM) -> list[tuple[Any, ...
 
 
 def test_what_a_merge_changes_is_closed_and_the_new_row_stands_beside_it(lake: Any) -> None:
+    tried = put(lake, 0, event(1, 0, "a"), event(2, 0, "x"), dry_run=True)
+    assert (tried.inserted, tried.committed, lake.tables()) == (2, False, [])
     put(lake, 0, event(1, 0, "a"), event(2, 0, "x"))
     commit = put(lake, 1, event(1, 5, "b"))
     assert (commit.inserted, commit.updated, commit.removed, commit.recorded_at) == (1, 1, 0, clock(1))
@@ -61,6 +63,21 @@ def test_what_a_merge_changes_is_closed_and_the_new_row_stands_beside_it(lake: A
         (1, "a", 0, 5, 1, None), (1, "a", 0, None, 0, 1), (1, "b", 5, None, 1, None), (2, "x", 0, None, 0, None),
     ]  # fmt: skip
     assert lk.history(lake, DIM)[0].recorded_at == clock(1)
+
+
+def test_a_partitioned_table_and_positions_of_rows_that_are_gone_make_no_difference(lake: Any) -> None:
+    properties = {"write.merge.mode": "merge-on-read", "write.update.mode": "merge-on-read"}
+    schema = pa.schema([("id", pa.int64()), ("name", pa.string()), ("at", pa.timestamp("us", "UTC"))])
+    lk.create_table(lake, DIM, schema=schema, partition_by="bucket(4, id)", properties=properties)
+    members = range(1, 9)
+    put(lake, 0, *(event(member, 0, "a") for member in members))
+    put(lake, 1, *(event(member, 4, "b") for member in members if member % 2))
+    put(lake, 2, *(event(member, 2, "late") for member in members))
+    assert known(lake, clock(0)) == [(member, "a", 0, None) for member in members]
+    assert [row for row in known(lake, clock(2)) if row[0] < 3] == [
+        (1, "a", 0, 2), (1, "b", 4, None), (1, "late", 2, 4), (2, "a", 0, 2), (2, "late", 2, None),
+    ]  # fmt: skip
+    lk.verify_scd2(lake, DIM).require()
 
 
 def test_a_late_event_a_correction_and_a_delete_leave_what_was_known_before(lake: Any) -> None:
