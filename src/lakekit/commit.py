@@ -73,7 +73,7 @@ class Commit:
         committed_at: When the snapshot was made (UTC). None: there is none.
         write_id: What stands in ``_write_id`` of the rows this write changed. None: nothing is tracked.
         recorded_at: What stands in ``recorded_from`` of the rows that the write added to a bitemporal dimension, and in ``recorded_to`` of those
-            it closed (UTC). None: nothing changed, or the table keeps no recorded time.
+            it closed (UTC). None: there are none, or the table keeps no recorded time.
 
     >>> print(Commit(table="silver.users", committed=True, snapshot_id=1, read=3, inserted=2, unchanged=1))
     silver.users: read 3, inserted 2, unchanged 1

@@ -106,7 +106,8 @@ def test_a_replay_records_nothing_and_makes_no_snapshot(lake: Any) -> None:
 def test_an_event_that_only_the_memory_needs_closes_no_row(lake: Any) -> None:
     put(lake, 0, event(1, 0, "a"), event(1, 4, "a"))
     before = recorded(lake)
-    assert put(lake, 1, event(1, 2, "a")).committed
+    commit = put(lake, 1, event(1, 2, "a"))
+    assert (commit.committed, commit.recorded_at) == (True, None)
     assert recorded(lake) == before
     put(lake, 2, event(1, 3, "b"))  # and yet it was remembered
     assert known(lake, clock(2)) == [(1, "a", 0, 3), (1, "a", 4, None), (1, "b", 3, 4)]

@@ -178,7 +178,7 @@ def _infer(lake: Lake, session: Session, state: TableState, noted: Mapping[str, 
     same = " AND ".join(f"w.{ident(name)} = d.{ident(name)}" for name in keys)
     staged = session.stage(wanted)
     recorded = contract.recorded(state)
-    present = instant_of(now, place="lookup(now=)")
+    present = instant_of(now, place="lookup(now=)") if recorded else None
 
     def plan(state: TableState, write_id: int) -> cas.Planned:
         own = {name: f"w.{ident(name)}" for name in keys}
@@ -187,8 +187,9 @@ def _infer(lake: Lake, session: Session, state: TableState, noted: Mapping[str, 
         kind = sql_type(state.schema.field(noted["valid_to"]).type)
         own[noted["valid_to"]] = f"CAST('{noted['open_until']}' AS {kind})" if noted["open_until"] else f"CAST(NULL AS {kind})"
         own |= {IS_CURRENT: "true", system.IS_INFERRED: "true", system.WRITE_ID: f"CAST({write_id} AS BIGINT)"}
-        at = next_instant(session, state, recorded, present) if recorded else None
-        if recorded and at:
+        at = None
+        if recorded and present:
+            at = next_instant(session, state, recorded, present)
             own |= {recorded.begins: contract.instant_sql(at), recorded.ends: recorded.open}
         columns = ", ".join(
             f"{own.get(field.name, f'CAST(NULL AS {sql_type(field.type)})')} AS {ident(field.name)}" for field in state.schema

@@ -20,6 +20,7 @@ from lakekit import columns as system
 from lakekit.clock import instant_of
 from lakekit.commit import RECORDED_AT, Commit
 from lakekit.engines.plan import Node, Query, Scan, TableState
+from lakekit.engines.protocol import count
 from lakekit.engines.types import ident
 from lakekit.errors import ConfigError
 from lakekit.gold.scd2_spec import ABSORBED, CHANGE, Scd2Spec, merge_on, state_columns
@@ -97,8 +98,10 @@ def planned(
     recorded = spec.recorded
     assert recorded is not None  # noqa: S101 -- told by whoever calls
     at = next_instant(session, state, recorded, now)
-    figures = attrs.evolve(figures, updated=figures.updated + figures.removed, removed=0, recorded_at=at)
+    then = contract.instant_sql(at)
     rows = session.stage(Query(rows_sql(spec, recorded, at, session.places), {"changes": changes, "versions": versions}))
+    told = Query(f"SELECT 1 AS told FROM rows WHERE {ident(recorded.begins)} = {then} OR {ident(recorded.ends)} = {then}", {"rows": rows})
+    figures = attrs.evolve(figures, updated=figures.updated + figures.removed, removed=0, recorded_at=at if count(session, told) else None)
     return cas.Planned(figures, lambda: session.merge(state, rows, on=row_key(spec)))
 
 
