@@ -6,7 +6,7 @@ import html
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 
@@ -33,6 +33,9 @@ _PREFIX: Final = "lakekit."
 _SECONDS: Final = "lakekit.seconds"
 _CHECKS: Final = "lakekit.checks"
 RECORDED_AT: Final = "lakekit.recorded_at"
+OPERATION: Final = "lakekit.operation"
+_TOTAL: Final = "total"
+_GAUGES: Final = frozenset({"lakekit_rows_waiting", "lakekit_source_lag_messages", "lakekit_upkeep_due", "lakekit_last_commit_timestamp_seconds"})
 _MOST_DELETES: Final = 0.05
 _MANY_FILES: Final = 100
 _SMALL_FILE: Final = 16_000_000
@@ -69,11 +72,14 @@ class Commit:
         upkeep: Why reads of the table suffer, until `maintain` mends it. Empty: they don't.
         files: Data files written.
         bytes: Their size.
-        seconds: Seconds by phase. A commit read from its snapshot has their sum until the commit itself, ``total``.
+        seconds: Seconds by phase, and of the whole call, ``total``. A commit read from its snapshot has ``total`` only: the phases' sum until the
+            commit itself.
         committed_at: When the snapshot was made (UTC). None: there is none.
         write_id: What stands in ``_write_id`` of the rows this write changed. None: nothing is tracked.
         recorded_at: What stands in ``recorded_from`` of the rows that the write added to a bitemporal dimension, and in ``recorded_to`` of those
             it closed (UTC). None: there are none, or the table keeps no recorded time.
+        operation: The function that wrote: ``merge``, ``ingest``, ``stream`` … None: another tool.
+        run_id: What `from_frame` was told. None: the rows came from elsewhere, or the commit was read from its snapshot.
 
     >>> print(Commit(table="silver.users", committed=True, snapshot_id=1, read=3, inserted=2, unchanged=1))
     silver.users: read 3, inserted 2, unchanged 1
@@ -108,6 +114,8 @@ class Commit:
     committed_at: datetime | None = None
     write_id: int | None = None
     recorded_at: datetime | None = None
+    operation: str | None = None
+    run_id: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All fields in plain values, for logs and metrics.
@@ -121,6 +129,53 @@ class Commit:
         data["committed_at"] = self.committed_at.isoformat() if self.committed_at else None
         data["recorded_at"] = self.recorded_at.isoformat() if self.recorded_at else None
         return data
+
+    def metrics(self, kind: Literal["counter", "gauge"] | None = None) -> dict[str, float]:
+        """The figures under the names that monitoring systems expect, always the same ones. No value of a row is among them.
+
+        Names are Prometheus's, without the ``_total`` that its clients add to counters. Beside them belong `labels`.
+
+        Args:
+            kind: ``"counter"``: what adds up over commits, among it seconds. ``"gauge"``: what is true until the next commit tells something else:
+                the lag, whether upkeep is due, and the time of the last commit; where one is unknown it is left out. None: both.
+
+        >>> commit = Commit(table="silver.users", committed=True, read=3, inserted=2, seconds={"commit": 0.25, "total": 0.5}, operation="merge")
+        >>> figures = commit.metrics()
+        >>> figures["lakekit_rows_inserted"], figures["lakekit_duration_seconds"], commit.labels()
+        (2, 0.5, {'table': 'silver.users', 'operation': 'merge'})
+        """
+        phases = {phase: length for phase, length in self.seconds.items() if phase != _TOTAL}
+        found: dict[str, float | None] = {
+            "lakekit_commits": int(self.committed),
+            **{f"lakekit_rows_{name}": getattr(self, name) for name in _FIGURES},
+            "lakekit_check_failures": sum(self.checks.values()),
+            "lakekit_columns_added": len(self.columns_added),
+            "lakekit_columns_not_carried": len(self.columns_not_carried),
+            "lakekit_values_shared_too_often": self.shared_too_often,
+            "lakekit_snapshots_expired": self.snapshots_expired,
+            "lakekit_files_written": self.files,
+            "lakekit_files_removed": self.files_removed,
+            "lakekit_written_bytes": self.bytes,
+            "lakekit_duration_seconds": self.seconds.get(_TOTAL, sum(phases.values())),
+            **{f"lakekit_{phase}_seconds": length for phase, length in phases.items()},
+            "lakekit_source_lag_messages": self.lag,
+            "lakekit_rows_waiting": self.waiting,
+            "lakekit_upkeep_due": int(bool(self.upkeep)),
+            "lakekit_last_commit_timestamp_seconds": self.committed_at.timestamp() if self.committed_at else None,
+        }
+        return {
+            name: number
+            for name, number in found.items()
+            if number is not None and (kind is None or (name in _GAUGES) == (kind == "gauge"))
+        }
+
+    def labels(self) -> dict[str, str]:
+        """What tells the figures of one commit from those of another: few values each, as time series want it.
+
+        >>> Commit(table="silver.users", operation="merge").labels()
+        {'table': 'silver.users', 'operation': 'merge'}
+        """
+        return {"table": self.table, "operation": self.operation or "other"}
 
     def __str__(self) -> str:
         figures = [f"{name} {getattr(self, name):,}" for name in _FIGURES if getattr(self, name)]
@@ -144,7 +199,8 @@ class Commit:
         checks = {_CHECKS: canonical(dict(self.checks))} if self.checks else {}
         seconds = {_SECONDS: f"{sum(self.seconds.values()):.3f}"} if self.seconds else {}
         recorded = {RECORDED_AT: self.recorded_at.isoformat()} if self.recorded_at else {}
-        return {**figures, **checks, **seconds, **recorded}
+        operation = {OPERATION: self.operation} if self.operation else {}
+        return {**figures, **checks, **seconds, **recorded, **operation}
 
 
 def together(commits: Sequence[Commit]) -> Commit:
@@ -219,6 +275,7 @@ def from_snapshot(table: str, snapshot: Snapshot) -> Commit:
         bytes=snapshot.count("added-files-size"),
         committed_at=datetime.fromtimestamp(snapshot.committed_at / 1000, UTC),
         write_id=None if write_id is None else int(write_id),
+        operation=snapshot.summary.get(OPERATION),
         seconds=seconds,
         recorded_at=datetime.fromisoformat(snapshot.summary[RECORDED_AT]) if RECORDED_AT in snapshot.summary else None,
         **figures,

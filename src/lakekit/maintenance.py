@@ -15,6 +15,7 @@ from lakekit.errors import CommitConflictError, ConfigError, TableError
 from lakekit.gold import scd2_memory
 from lakekit.incremental import cas, changes, contract, horizon
 from lakekit.names import TableName, text
+from lakekit.operations import operation
 
 if TYPE_CHECKING:
     from lakekit.engines.plan import TableState
@@ -27,6 +28,7 @@ WRITERS_NEED: Final = timedelta(days=1, hours=1)
 differ: Spark refuses less than a day."""
 
 
+@operation
 def maintain(
     lake: Lake, table: TableName, *, older_than: datetime | timedelta, lateness: timedelta | None = None, now: datetime | None = None
 ) -> Commit:

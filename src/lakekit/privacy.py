@@ -24,6 +24,7 @@ from lakekit.identity.tables import ERASED, MASTER, PROPERTY, RECORD
 from lakekit.incremental import cas, changes, contract, forgotten
 from lakekit.incremental.target import require_columns
 from lakekit.names import TableName, companion
+from lakekit.operations import operation
 
 if TYPE_CHECKING:
     from lakekit.engines.protocol import Prepared
@@ -69,6 +70,7 @@ class Part:
         return (tuple(noted["key"]) if noted else contract.key(self.state)) or self.named
 
 
+@operation
 def forget(
     lake: Lake,
     where: Mapping[TableName, Condition],

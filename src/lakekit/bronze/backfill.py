@@ -14,6 +14,7 @@ from lakekit.commit import Commit
 from lakekit.errors import ConfigError, SchemaError
 from lakekit.names import Columns, TableName
 from lakekit.names import columns as as_columns
+from lakekit.operations import operation
 from lakekit.sources.protocol import Details, Increment, KeyRead, Overlap, Source, SparkSource, Target
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from lakekit.lake import Lake
 
 
+@operation
 def backfill(
     lake: Lake,
     source: Source,

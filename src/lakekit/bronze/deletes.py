@@ -25,6 +25,7 @@ from lakekit.incremental import cas
 from lakekit.incremental.order import nth, order_columns
 from lakekit.incremental.target import require_columns
 from lakekit.names import TableName
+from lakekit.operations import operation
 from lakekit.sources.protocol import KeyRead, Source
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from lakekit.lake import Lake
 
 
+@operation
 def ingest_deletes(
     lake: Lake,
     source: Source,

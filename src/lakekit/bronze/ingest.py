@@ -10,6 +10,7 @@ import attrs
 import pyarrow as pa
 
 from lakekit import columns as system
+from lakekit import logs
 from lakekit.batch import Rejects
 from lakekit.bookmark import Bookmark, Position, Span, Stored
 from lakekit.bronze.arriving import arriving, fresh, overlap_of
@@ -24,6 +25,7 @@ from lakekit.engines.types import arrow_type, ident
 from lakekit.errors import ConfigError
 from lakekit.incremental import cas, forgotten, rejects, target
 from lakekit.names import Identifier, TableName
+from lakekit.operations import operation, timed
 from lakekit.sources.protocol import Overlap, Source, Target
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 _FILLED = (system.INGESTION_TIMESTAMP, system.WRITE_ID, system.SOURCE, system.OPERATION, system.SOURCE_TIMESTAMP)
 
 
+@operation
 def ingest(
     lake: Lake,
     source: Source,
@@ -120,6 +123,13 @@ def take_all(lake: Lake, source: Source, *, into: TableName, options: Options, n
 
 def take(lake: Lake, source: Source, *, into: TableName, options: Options, now: datetime | None = None) -> tuple[Commit, bool]:
     """One increment of a source, and whether the source holds more."""
+    began = time.perf_counter()
+    with logs.during(options.place):
+        commit, behind = _take(lake, source, into=into, options=options, now=now)
+    return timed(attrs.evolve(commit, operation=options.place), began), behind
+
+
+def _take(lake: Lake, source: Source, *, into: TableName, options: Options, now: datetime | None) -> tuple[Commit, bool]:
     place = options.place
     if not isinstance(source, Source):  # pyright: ignore[reportUnnecessaryIsInstance] -- users are not type-checked
         raise ConfigError(

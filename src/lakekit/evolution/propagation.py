@@ -25,6 +25,7 @@ from lakekit.evolution.schema_plan import SchemaPlan, grown
 from lakekit.incremental import cas, changes, contract
 from lakekit.lineage import noted
 from lakekit.names import Identifier, TableName
+from lakekit.operations import operation
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,6 +41,7 @@ _Edge = tuple[Identifier, Identifier, _Say]
 Hop = TableName | tuple[TableName, Mapping[str, str]]
 
 
+@operation
 def propagate(
     lake: Lake, plan: SchemaPlan, *, path: Sequence[Hop] | None = None, backfill: bool = True, dry_run: bool = False
 ) -> list[Commit]:

@@ -23,6 +23,7 @@ from lakekit.evolution.differences import Path
 from lakekit.evolution.rows import conversion
 from lakekit.incremental import cas, contract
 from lakekit.names import TableName
+from lakekit.operations import operation
 from lakekit.sources.rescued import path as rescued_path
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _WRITTEN: tuple[tuple[Callable[[pa.DataType], bool], str], ...] = (
 """How values are written that a cast would also take in other forms."""
 
 
+@operation
 def unrescue(lake: Lake, table: TableName, *, dry_run: bool = False) -> Commit:
     """Bring rescued values back into their columns, where these are NULL and can hold them now: after the table was mended by hand.
 

@@ -30,12 +30,14 @@ from lakekit.gold.scd2_sql import changes_sql, counts_sql, members_sql
 from lakekit.incremental import cas, rejects, sides, target
 from lakekit.names import Columns, TableName, text
 from lakekit.names import columns as as_columns
+from lakekit.operations import operation
 
 if TYPE_CHECKING:
     from lakekit.engines.protocol import Session
     from lakekit.evolution.policy import Policy
 
 
+@operation
 def merge_scd2(
     batch: Batch,
     *,

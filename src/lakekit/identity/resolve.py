@@ -22,8 +22,10 @@ from lakekit.incremental import cas, changes, rejects, sides, target
 from lakekit.lake import Lake
 from lakekit.names import Columns, Identifier, TableName, text
 from lakekit.names import columns as as_columns
+from lakekit.operations import operation
 
 
+@operation
 def resolve_identities(
     batches: Mapping[str, Batch],
     *,

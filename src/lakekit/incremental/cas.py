@@ -16,6 +16,7 @@ from typing import Literal, Protocol, TypeVar
 
 import attrs
 
+from lakekit import logs
 from lakekit.bookmark import BOOKMARK, WRITE_ID, Bookmark, Stored
 from lakekit.commit import Commit, upkeep
 from lakekit.engines.plan import OWN_BRANCH, Scan, TableState
@@ -141,7 +142,7 @@ def write(
                 time.sleep(random.uniform(0, min(0.05 * 2**attempt, 2.0)))  # noqa: S311 -- jitter, not a secret
                 state = engine.load(into)
             if judge(state, bookmark, run.write_id) == "done":
-                return Commit(table=label, write_id=run.noted)
+                return Commit(table=label, write_id=run.noted, run_id=bookmark.run_id)
             try:
                 return run.attempt(state)
             except CommitConflictError:
@@ -180,7 +181,14 @@ class _Run:
             self.discard()
             self._planned = self._timed("plan", lambda: self.plan(state, self.write_id))
         planned = self._planned
-        figures = attrs.evolve(planned.figures, write_id=self.noted, waiting=self.bookmark.waiting, seconds=self.seconds)
+        figures = attrs.evolve(
+            planned.figures,
+            write_id=self.noted,
+            waiting=self.bookmark.waiting,
+            seconds=self.seconds,
+            operation=logs.operation(),
+            run_id=self.bookmark.run_id,
+        )
         if self.dry_run:
             return figures
         if planned.prepare is None:
@@ -266,6 +274,7 @@ def move(engine: Engine, state: TableState, change: Callable[[Stored], Stored]) 
     Raises:
         CommitConflictError: The table never stood still.
     """
+    by = Commit(table=state.label, operation=logs.operation())
     for attempt in range(ATTEMPTS):
         if attempt:
             state = engine.load(state.name)
@@ -278,11 +287,11 @@ def move(engine: Engine, state: TableState, change: Callable[[Stored], Stored]) 
         with engine.session() as session:
             prepared = session.append(state, Scan(state, None))
             try:
-                landed = prepared.commit(state, bookmark=text, summary=engine.snapshot_properties)
+                landed = prepared.commit(state, bookmark=text, summary={**engine.snapshot_properties, **by.to_summary()})
             except CommitConflictError:
                 continue
-        return Commit(
-            table=state.label,
+        return attrs.evolve(
+            by,
             committed=True,
             snapshot_id=landed.snapshot,
             committed_at=datetime.fromtimestamp(landed.committed_at / 1000, UTC),

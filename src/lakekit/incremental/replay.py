@@ -21,11 +21,13 @@ from lakekit.incremental import cas, changes, contract
 from lakekit.incremental.rejects import OPEN, close
 from lakekit.lake import Lake
 from lakekit.names import TableName, companion
+from lakekit.operations import operation
 
 if TYPE_CHECKING:
     from lakekit.engines.protocol import Session
 
 
+@operation
 def replay(lake: Lake, table: TableName) -> Commit:
     """Send the open rejects of a table through again.
 

@@ -15,9 +15,11 @@ from lakekit.incremental import cas, changes
 from lakekit.incremental.read import snapshot_at
 from lakekit.lake import Lake
 from lakekit.names import TableName
+from lakekit.operations import operation
 from lakekit.sources.protocol import Source
 
 
+@operation
 def rewind(lake: Lake, *, into: TableName, upstream: TableName | Source, to: int | datetime | str | Mapping[str, object] | None) -> Commit:
     """Set back (or forth) how far a table has consumed one of its upstreams. The rows stay; the next run reads from there again.
 

@@ -168,17 +168,18 @@ def _runs(commits: list[Commit], snapshots: int) -> str:
         return ""
     written = [sum(getattr(commit, name) for name in _WRITTEN) for commit in reversed(commits)]
     drawn = page.bars(written, words=f"Rows written by each of the last {len(written)} runs, at most {max(written):,}")
-    head = ["snapshot made", *_WRITTEN, *_OTHERS, "seconds"]
+    head = ["snapshot made", "operation", *_WRITTEN, *_OTHERS, "seconds"]
     rows = [
         [
             _when(commit.committed_at),
+            commit.operation or "–",
             *(getattr(commit, name) for name in (*_WRITTEN, *_OTHERS)),
             f"{commit.seconds['total']:.2f}" if "total" in commit.seconds else "–",
         ]
         for commit in commits[:RUNS]
     ]
     kept = f"The last {len(rows)} of {snapshots:,} runs whose snapshots are kept" if snapshots > len(rows) else "Runs"
-    return f"<h3>Rows written, run by run</h3>{drawn}{page.table(kept, head, rows, numbers=head[1:])}"
+    return f"<h3>Rows written, run by run</h3>{drawn}{page.table(kept, head, rows, numbers=head[2:])}"
 
 
 def _upstreams(table: TableStatus) -> str:

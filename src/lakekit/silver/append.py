@@ -17,11 +17,13 @@ from lakekit.errors import BookmarkLostError, ConfigError
 from lakekit.incremental import cas, rejects, sides, target
 from lakekit.incremental.tallies import count_checks
 from lakekit.names import TableName
+from lakekit.operations import operation
 
 if TYPE_CHECKING:
     from lakekit.evolution.policy import Policy
 
 
+@operation
 def append(
     batch: Batch,
     *,

@@ -23,6 +23,7 @@ from lakekit.incremental.tallies import count_checks
 from lakekit.lake import Lake
 from lakekit.names import Columns, TableName, text
 from lakekit.names import columns as as_columns
+from lakekit.operations import operation
 
 if TYPE_CHECKING:
     from lakekit.engines.protocol import Session
@@ -101,6 +102,7 @@ def _same(names: Mapping[str, Any] | tuple[str, ...], one: str, other: str) -> s
     return " AND ".join(f"{one}.{ident(name)} <=> {other}.{ident(name)}" for name in names)
 
 
+@operation
 def replace_groups(
     batch: Batch,
     *,

@@ -21,6 +21,7 @@ from lakekit.incremental import cas, contract, horizon, rejects, sides, target
 from lakekit.incremental.order import order_columns
 from lakekit.names import Columns, Identifier, TableName, companion, text
 from lakekit.names import columns as as_columns
+from lakekit.operations import operation
 from lakekit.silver.classify import Classified, Duplicates, NullKeys, Spec, WhenMatched, WhenNotMatched, Work, classify, reduce
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _STORED: Final = (system.INGESTION_TIMESTAMP, system.WRITE_ID, system.SOURCE, sy
 _STORED_IF_GIVEN: Final = (system.RESCUED_DATA, system.SOURCE_LSN)
 
 
+@operation
 def merge(
     batch: Batch,
     *,
