@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
+from lakekit import logs
 from lakekit.clock import instant_of
 from lakekit.commit import Commit
 from lakekit.engines.plan import OWN_BRANCH
@@ -84,7 +85,12 @@ def maintain(
     others, broken = _others(lake, state)
     snapshots = removed = 0
     if broken:
-        log.warning("%s: what nobody needs can't be told, so nothing is removed; can't be read: %s", state.label, ", ".join(broken))
+        log.warning(
+            "%s: what nobody needs can't be told, so nothing is removed; can't be read: %s",
+            state.label,
+            ", ".join(broken),
+            extra=logs.fields("nothing_removed", table=state.label, tables=broken),
+        )
     else:
         state, snapshots, removed = _expire(lake, state, others, since)
         removed += lake.engine.sweep(state, min(since, instant - WRITERS_NEED), others)
@@ -155,7 +161,10 @@ def _expired(state: TableState, others: Sequence[TableState], since: datetime) -
             kept |= set(line[: line.index(snapshot) + 1])
             if _is_before(state, snapshot, since) and snapshot != state.head:
                 log.warning(
-                    "%s: %s has consumed it up to an old snapshot only, which is kept for it, and all after it", state.label, consumer
+                    "%s: %s has consumed it up to an old snapshot only, which is kept for it, and all after it",
+                    state.label,
+                    consumer,
+                    extra=logs.fields("consumer_lags", table=state.label, consumer=consumer),
                 )
     return [snapshot for snapshot in state.snapshots if snapshot not in kept and _is_before(state, snapshot, since)]
 

@@ -63,5 +63,5 @@ def tell(log: logging.Logger, commit: Commit, *, depth: int = 1) -> None:
     """
     figures = {name.replace("_", ".", 1).removeprefix(logs.PREFIX): number for name, number in commit.metrics().items()}
     about = {"table": commit.table, "run_id": commit.run_id, "snapshot_id": commit.snapshot_id, "write_id": commit.write_id}
-    told = logs.fields("commit", **about, committed=commit.committed, **figures)
+    told = logs.fields("commit", **about, committed=commit.committed, columns=list(commit.columns_added) or None, **figures)
     log.info("%s", commit, extra={**told, f"{logs.PREFIX}operation": commit.operation}, stacklevel=depth + 1)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import attrs
 
 from lakekit import columns as system
+from lakekit import logs
 from lakekit.bookmark import Bookmark
 from lakekit.clock import instant_of
 from lakekit.commit import Commit
@@ -201,7 +202,11 @@ def _warn_of_consumers(lake: Lake, parts: Sequence[Part]) -> None:
     others = [state for name in lake.engine.tables() if name not in named | own and (state := lake.find(name)) is not None]
     missing = [state.label for state in others if upstreams & {name.removeprefix("side:") for name in cas.stored(state).positions}]
     if missing:
-        log.warning("forget: these tables consume a named one, are not named, and may hold the person: %s", ", ".join(sorted(missing)))
+        log.warning(
+            "forget: these tables consume a named one, are not named, and may hold the person: %s",
+            ", ".join(sorted(missing)),
+            extra=logs.fields("consumers_not_named", tables=sorted(missing)),
+        )
 
 
 def _forget(lake: Lake, part: Part, instant: datetime, *, dry_run: bool) -> Commit:

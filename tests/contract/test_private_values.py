@@ -64,7 +64,8 @@ def wrong_type(value: Any) -> Any:
 def nothing_shows(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     caplog.set_level(logging.DEBUG, logger="lakekit")
     yield
-    hidden([record.getMessage() + str(record.exc_info or "") for record in caplog.records if record.name.startswith("lakekit")])
+    records = [record for record in caplog.records if record.name.startswith("lakekit")]
+    hidden([record.getMessage() + str(vars(record)) for record in records])
 
 
 def hidden(shown: object) -> None:

@@ -14,11 +14,13 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from lakekit import logs
 from lakekit.bronze.follow import can_follow, follow
 from lakekit.bronze.ingest import Options, take
 from lakekit.commit import Commit
 from lakekit.errors import ConfigError, RetryableError
-from lakekit.names import TableName
+from lakekit.names import TableName, text
+from lakekit.operations import tell
 from lakekit.sources.protocol import Source
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ def stream(
     if not isinstance(source, Source):  # pyright: ignore[reportUnnecessaryIsInstance] -- users are not type-checked
         raise ConfigError("stream()", "expected a source", got=type(source).__name__, hint="write bus.topic('events', schema=…).")
     seconds = None if every is None else _seconds(every)
-    running = Stream(lambda: take(lake, source, into=into, options=options), every=seconds, then=then)
+    running = Stream(text(identifier), lambda: take(lake, source, into=into, options=options), every=seconds, then=then)
     if seconds is not None and can_follow(lake, source):
         running.follow_by(
             lambda each, stop: follow(
@@ -123,7 +125,8 @@ Follow = Callable[[Callable[[TakeOne], "Commit | None"], threading.Event], None]
 class Stream:
     """A running stream. Made by `stream`."""
 
-    def __init__(self, take_one: TakeOne, *, every: float | None, then: Callable[[Commit], None] | None) -> None:
+    def __init__(self, into: str, take_one: TakeOne, *, every: float | None, then: Callable[[Commit], None] | None) -> None:
+        self._into = into
         self._take = take_one
         self._every = every
         self._then = then
@@ -203,6 +206,10 @@ class Stream:
             signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
     def _run(self) -> None:
+        with logs.during("stream"):
+            self._until_stopped()
+
+    def _until_stopped(self) -> None:
         try:
             while not self._stop.is_set():
                 began = time.monotonic()
@@ -218,7 +225,8 @@ class Stream:
                     self._stop.wait(max(0.0, began + self._every - time.monotonic()))
         except BaseException as error:  # noqa: BLE001 -- wait() raises it, in the thread that asks
             self._error = error
-            logger.warning("The stream has ended: %s", type(error).__name__)
+            kind = type(error).__name__
+            logger.warning("The stream has ended: %s", kind, extra=logs.fields("stream_failed", table=self._into, error=kind))
         finally:
             atexit.unregister(self._leave)
 
@@ -236,7 +244,8 @@ class Stream:
         try:
             follow(take, self._stop)
         except _AgainError as again:
-            logger.warning("The query begins anew: %s", again.__cause__)
+            told = logs.fields("query_restarted", table=self._into, error=type(again.__cause__).__name__)
+            logger.warning("The query begins anew: %s", again.__cause__, extra=told)
         self._stop.wait(_BREATH)
 
     def _note(self, commit: Commit | None) -> None:
@@ -244,7 +253,7 @@ class Stream:
             return
         self._lag = commit.lag
         if commit.committed:
-            logger.info("%s", commit)
+            tell(logger, commit)
             self._commits.append(commit)
             if self._then is not None:
                 self._then(commit)
@@ -260,6 +269,12 @@ class Stream:
                 if failed == ATTEMPTS:
                     raise
                 pause = random.uniform(0.5, 1) * min(2.0**failed, LONGEST_PAUSE)  # noqa: S311 -- jitter, not a secret
-                logger.warning("Attempt %s failed, the next one is in %.0f s: %s", failed, pause, error)
+                logger.warning(
+                    "Attempt %s failed, the next one is in %.0f s: %s",
+                    failed,
+                    pause,
+                    error,
+                    extra=logs.fields("retry", table=self._into, attempt=failed, pause_seconds=pause, error=type(error).__name__),
+                )
                 if self._stop.wait(pause):
                     return None, False

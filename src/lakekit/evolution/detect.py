@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
+from lakekit import logs
 from lakekit.engines.plan import TableState
 from lakekit.errors import CommitConflictError
 from lakekit.evolution.differences import Difference
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lakekit.lake import Lake
+
+log = logging.getLogger(__name__)
 
 
 def plan(lake: Lake, source_or_table: Source | TableName, *, into: TableName, policy: Policy = "evolve") -> SchemaPlan:
@@ -80,6 +84,12 @@ def apply(lake: Lake, plan: SchemaPlan) -> tuple[str, ...]:
             state.label, "its schema is not the one that the plan was made for", hint="make the plan anew: evolution.plan()."
         )
     lake.engine.alter(state, [alteration(change) for change in changes])
+    log.info(
+        "%s: schema changed: %s",
+        state.label,
+        ", ".join(change.name for change in changes),
+        extra=logs.fields("schema_changed", table=state.label, columns=[change.name for change in changes]),
+    )
     return tuple(change.name for change in changes if change.kind == "additive")
 
 

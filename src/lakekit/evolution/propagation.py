@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
+from lakekit import logs
 from lakekit.bookmark import Bookmark
 from lakekit.commit import Commit
 from lakekit.engines import sql
@@ -100,7 +101,7 @@ def propagate(
                 continue
             state = lake.engine.load(lower)
             if contract.scd2(state) is not None:  # it has not got the columns yet, and so has nobody below it
-                log.info("%s: its next merge_scd2 takes the columns", state.label)
+                log.info("%s: its next merge_scd2 takes the columns", state.label, extra=logs.fields("columns_later", table=state.label))
                 commits.append(Commit(table=state.label))
                 continue
             source = above.get(upper) or _now_is(lake.engine.load(upper))
@@ -120,7 +121,11 @@ def _carried(plan: SchemaPlan, top: TableState) -> list[Change]:
     for change in plan.of("evolve", "fail"):
         if change.kind == "additive" and change.after is not None:
             if _is_repeated(top.schema, change.path):
-                log.warning("%s, inside of a list or a map, comes with rows to come and is not filled", change.name)
+                log.warning(
+                    "%s, inside of a list or a map, comes with rows to come and is not filled",
+                    change.name,
+                    extra=logs.fields("not_filled", table=top.label, column=change.name),
+                )
             else:
                 found.append(change)
     return found
@@ -242,7 +247,11 @@ def _bring(
     if backfill and not key:
         if not derived:
             raise ConfigError(place, "has no key to be filled by", hint="write it with merge(), or give backfill=False.")
-        log.warning("%s has no key to be filled by: it gets the columns, which stay NULL in the rows that are there", state.label)
+        log.warning(
+            "%s has no key to be filled by: it gets the columns, which stay NULL in the rows that are there",
+            state.label,
+            extra=logs.fields("not_filled", table=state.label),
+        )
     if not backfill or not key:
         return figures, _Table(state, with_columns(state, added))
     values = values_of(session, above.state, above.rows, {**{name: ident(name) for name in key}, **words}, key, place=place)

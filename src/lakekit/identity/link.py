@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from lakekit import logs
 from lakekit.engines.plan import Frame, Node, Query
 from lakekit.engines.sql import literal
 from lakekit.identity import block
@@ -11,6 +12,7 @@ from lakekit.identity.decide import DECIDED
 from lakekit.identity.kinds import PROBABILISTIC
 from lakekit.identity.score import needed, score
 from lakekit.identity.tables import LINKS, Run, Table, derived_bookmark, difference, news, put
+from lakekit.names import text
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +28,11 @@ def update(run: Run, records: Table, keys: Table, table: Table) -> tuple[Table, 
     for name, values, most in pairs.crowded:
         log.warning(
             "%s: %s values of %s are shared by more records than that, and are no evidence; one by %s records. See identity.shared_values()",
-            ".".join(run.into),
+            text(run.into),
             values,
             name,
             most,
+            extra=logs.fields("shared_too_often", table=text(run.into), values=int(values), records=int(most)),
         )
     wanted = _matches(run, pairs.rows, records)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from lakekit import logs
 from lakekit.engines.plan import Frame, Node, Query
 from lakekit.engines.protocol import count
 from lakekit.identity.cluster import Decided, Links, lookup, parts
@@ -12,6 +13,7 @@ from lakekit.identity.decide import DECIDED
 from lakekit.identity.kinds import CONFIRM, PROBABILISTIC, SEPARATE
 from lakekit.identity.score import SURE, score
 from lakekit.identity.tables import News, Run, Table
+from lakekit.names import text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,7 +97,13 @@ def divide(run: Run, records: Table, links: Table, region: Frame) -> Frame:
         decided=Decided(*((low[chosen > 0], high[chosen > 0]) for chosen in (confirmed, separated))),
     )
     if cut:
-        log.warning("%s: %s groups of linked records were larger than %s, and were cut", ".".join(run.into), cut, run.rules.max_members)
+        log.warning(
+            "%s: %s groups of linked records were larger than %s, and were cut",
+            text(run.into),
+            cut,
+            run.rules.max_members,
+            extra=logs.fields("groups_cut", table=text(run.into), groups=int(cut)),
+        )
     numbered = run.lake.engine.frame(pa.table({"node": pa.array(np.arange(size)), "part": pa.array(part)}))
     return run.query("SELECT n.*, p.part FROM nodes n JOIN parts p ON p.node = n.node", nodes=nodes, parts=numbered)
 

@@ -146,11 +146,21 @@ def write(
             try:
                 return run.attempt(state)
             except CommitConflictError:
-                log.info("%s moved on while it was written; attempt %s", label, attempt + 1)
+                log.info(
+                    "%s moved on while it was written; attempt %s",
+                    label,
+                    attempt + 1,
+                    extra=logs.fields("conflict", table=label, attempt=attempt + 1),
+                )
             except TableError:
                 if engine.load(into).head == state.head:
                     raise
-                log.info("%s: the snapshot that was read has expired meanwhile; attempt %s", label, attempt + 1)
+                log.info(
+                    "%s: the snapshot that was read has expired meanwhile; attempt %s",
+                    label,
+                    attempt + 1,
+                    extra=logs.fields("snapshot_expired", table=label, attempt=attempt + 1),
+                )
         raise CommitConflictError(label, "the table never stood still", got=f"{ATTEMPTS} attempts", hint="run it again.")
     finally:
         run.discard()

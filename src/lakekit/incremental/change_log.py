@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from lakekit import columns as system
+from lakekit import logs
 from lakekit.engines.plan import Frame, Node, Query, Scan, TableState
 from lakekit.engines.protocol import count
 from lakekit.engines.types import ident
@@ -211,4 +212,5 @@ def _say(state: TableState, known: moves.Open | None, waiting: moves.Open) -> No
             "%s: of %s rows that got another key, the delete under the old one has not come; their changes that lack values wait for it",
             state.label,
             waiting.moves,
+            extra=logs.fields("moves_wait", table=state.label, moves=waiting.moves),
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import pyarrow as pa
 
 from lakekit import columns as system
+from lakekit import logs
 from lakekit.engines.plan import Frame, Node, Query, Scan, TableState
 from lakekit.engines.protocol import table
 from lakekit.engines.types import ident, sql_type
@@ -113,7 +114,11 @@ def _key(session: Session, state: TableState) -> tuple[str, ...]:
     found: Any = json.loads(one[0]) if one else None
     if isinstance(found, dict) and found.keys() <= {*state.schema.names}:
         return tuple(cast("dict[str, Any]", found))
-    log.warning("%s: was truncated at its source, or rows got other keys, and there is no key to delete rows by", state.label)
+    log.warning(
+        "%s: was truncated at its source, or rows got other keys, and there is no key to delete rows by",
+        state.label,
+        extra=logs.fields("no_key", table=state.label),
+    )
     return ()
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, cast
 import attrs
 
 from lakekit import columns as system
+from lakekit import logs
 from lakekit.bookmark import WRITE_ID, Position
 from lakekit.engines.plan import Node, Query, Scan, Snapshot, TableState
 from lakekit.engines.types import dotted, ident, sql_type
@@ -76,7 +77,11 @@ def since(state: TableState, position: Position | None) -> Changes:
             hint="rewind() the consuming table to an older position, then read again.",
         )
     if base not in state.snapshots:
-        log.warning("%s: the snapshot consumed last has expired; reading all rows of newer files, a superset", state.label)
+        log.warning(
+            "%s: the snapshot consumed last has expired; reading all rows of newer files, a superset",
+            state.label,
+            extra=logs.fields("snapshot_expired", table=state.label),
+        )
         return Changes(as_changes(state, Scan(state, head.id, above=position.at)), end, superset=True)
     between = _between(state, base)
     if all(_only_adds(found) for found in between):
@@ -119,13 +124,20 @@ def _difference(state: TableState, head: int, base: int, between: Sequence[Snaps
     foreign = [found for found in between if WRITE_ID not in found.summary and not _only_adds(found) and found.operation != "replace"]
     if foreign:
         log.warning(
-            "%s: %s commits by other tools rewrote or removed rows; comparing files to find what changed", state.label, len(foreign)
+            "%s: %s commits by other tools rewrote or removed rows; comparing files to find what changed",
+            state.label,
+            len(foreign),
+            extra=logs.fields("foreign_commits", table=state.label, commits=len(foreign)),
         )
     fresh, gone = Scan(state, head, minus=base), Scan(state, base, minus=head)
     changed = Query("SELECT * FROM fresh EXCEPT ALL SELECT * FROM gone", {"fresh": fresh, "gone": gone})
     key = contract.key(state)
     if not key:
-        log.warning("%s: has no key that lakekit knows, so rows that others removed can't be passed on as deletes", state.label)
+        log.warning(
+            "%s: has no key that lakekit knows, so rows that others removed can't be passed on as deletes",
+            state.label,
+            extra=logs.fields("no_key", table=state.label),
+        )
         return as_changes(state, changed)
     same = " AND ".join(f"n.{dotted(column, state.schema)} <=> g.{dotted(column, state.schema)}" for column in key)
     kept = [name for name in changes_columns(state) if name != system.OPERATION]

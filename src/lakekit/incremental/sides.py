@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from lakekit import columns as system
+from lakekit import logs
 from lakekit.batch import Batch, Side
 from lakekit.bookmark import Bookmark, Position, Span, Stored
 from lakekit.engines.plan import Frame, Node, Query, Scan, TableState
@@ -83,10 +84,18 @@ def _changed(side: Side, bookmark: Bookmark) -> Node | None:
     try:
         found = changes.since(side.state, span.start)
     except BookmarkLostError:
-        log.warning("%s: was rolled back behind what was looked up in it; every row is looked up again", side.state.label)
+        log.warning(
+            "%s: was rolled back behind what was looked up in it; every row is looked up again",
+            side.state.label,
+            extra=logs.fields("rolled_back", table=side.state.label),
+        )
         return None
     if found.superset:  # what vanished since can't be told any more
-        log.warning("%s: the snapshot looked up in last has expired; every row is looked up again", side.state.label)
+        log.warning(
+            "%s: the snapshot looked up in last has expired; every row is looked up again",
+            side.state.label,
+            extra=logs.fields("snapshot_expired", table=side.state.label),
+        )
         return None
     return found.node
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from lakekit import logs
 from lakekit.batch import Tally
 from lakekit.commit import counted
 from lakekit.errors import ContractError
@@ -41,7 +42,8 @@ def _counted(session: Session, tally: Tally, *, into: Identifier, hint: str) -> 
             continue
         shown = f"{check.name!r} failed by {number:,} of {read:,}" + (f" (at most {limit:.1%})" if limit else "")
         if check.severity == "warn":
-            log.warning("%s: check %s", text(into), shown)
+            told = logs.fields("check_failed", table=text(into), check=check.name, rows_failed=number, rows_read=read)
+            log.warning("%s: check %s", text(into), shown, extra=told)
         else:
             broken.append(shown)
     if broken:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 import attrs
 
 from lakekit import columns as system
+from lakekit import logs
 from lakekit.batch import Batch
 from lakekit.bookmark import Bookmark, Stored
 from lakekit.commit import Commit
@@ -117,6 +118,7 @@ def merge(
             "merge into %s: the key lacks %s of the upstream's key; rows of the upstream fold into one",
             ".".join(into_),
             set(batch.key) - set(keys),
+            extra=logs.fields("key_too_short", table=text(into_)),
         )
     condition = target.delete_condition(batch, delete_when, place="merge")
     current = bool(batch.key) and set(batch.key) <= set(keys)

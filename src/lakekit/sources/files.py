@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 import attrs
 
 from lakekit import columns as system_columns
-from lakekit import names
+from lakekit import logs, names
 from lakekit.columns import SOURCE, SOURCE_TIMESTAMP
 from lakekit.errors import ConfigError, SchemaError, SourceConfigError
 from lakekit.sources import files_formats, files_schema
@@ -149,6 +149,7 @@ class Files:
                 " into it. One table takes one Files: give the folder above where there are several.",
                 self.place,
                 len(taken),
+                extra=logs.fields("files_left_out", source=self.place, files=len(taken)),
             )
         new = sorted(found.keys() - known)
         readers = {name: self._reader(name, found[name]) for name in new or sorted(found)[-1:]}

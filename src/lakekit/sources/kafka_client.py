@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
+from lakekit import logs
 from lakekit.errors import LakekitError
 from lakekit.sources import kafka_errors
 from lakekit.sources.kafka_offsets import Offsets
@@ -58,7 +59,7 @@ class _Log:
     def log(self, level: int, text: str, *arguments: object) -> None:
         line = self._settings.without_secrets(text % arguments)
         if line:
-            logger.log(level, "%s", line)
+            logger.log(level, "%s", line, extra=logs.fields("librdkafka"))
 
 
 class Connection:
@@ -161,7 +162,13 @@ class Connection:
         except Exception as error:  # noqa: BLE001 -- the rows are committed: whatever goes wrong here must not undo that
             said = type(error).__name__
         if said:
-            logger.warning("%s: the offsets were not committed to the consumer group %r (%s). Nothing is lost.", self._place, group, said)
+            logger.warning(
+                "%s: the offsets were not committed to the consumer group %r (%s). Nothing is lost.",
+                self._place,
+                group,
+                said,
+                extra=logs.fields("offsets_not_committed", source=self._place),
+            )
 
     def _alter_group(self, group: str, offsets: Mapping[int, int]) -> str:
         """Set a group's offsets; why that was refused."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
+from lakekit import logs
 from lakekit.engines.plan import Query
 from lakekit.engines.spark import failures
 from lakekit.engines.spark.tables import SparkEngine
@@ -118,7 +119,9 @@ class Followed:
         try:
             ended = bool(self._query.awaitTermination(seconds))
         except failures.kinds() as error:
-            logger.warning("A streaming query has ended (%s): the next read by explicit offsets tells why.", failures.java_class(error))
+            kind = failures.java_class(error)
+            told = logs.fields("query_ended", error=kind)
+            logger.warning("A streaming query has ended (%s): the next read by explicit offsets tells why.", kind, extra=told)
             ended = True
         if ended:
             shutil.rmtree(self._folder, ignore_errors=True)

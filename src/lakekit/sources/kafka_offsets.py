@@ -12,6 +12,7 @@ from typing import Literal, cast
 
 import attrs
 
+from lakekit import logs
 from lakekit.errors import ContractError
 from lakekit.sources.protocol import Details
 
@@ -130,7 +131,8 @@ def _recreated(known: str | None, found: Offsets, behind: Mapping[int, int], pol
             got=got,
             hint="topic(on_recreated='restart') reads it from its beginning, once; for another cluster, give Kafka(name=) another name.",
         )
-    logger.warning("%s: %s (%s). It is read from its beginning.", place, problem, got)
+    told = logs.fields("source_restarted", source=place)
+    logger.warning("%s: %s (%s). It is read from its beginning.", place, problem, got, extra=told)
 
 
 def _truncated(behind: Mapping[int, int], found: Offsets, policy: OnRecreated, place: str) -> None:
@@ -140,7 +142,8 @@ def _truncated(behind: Mapping[int, int], found: Offsets, policy: OnRecreated, p
     )
     if policy == "raise":
         raise ContractError(place, problem, got=got, hint="topic(on_recreated='restart') goes on from the topic's present end.")
-    logger.warning("%s: %s (%s). It is read on from its present end.", place, problem, got)
+    told = logs.fields("messages_lost", source=place)
+    logger.warning("%s: %s (%s). It is read on from its present end.", place, problem, got, extra=told)
 
 
 def _gap(lost: Mapping[int, int], found: Offsets, policy: OnGap, place: str) -> None:
@@ -150,7 +153,8 @@ def _gap(lost: Mapping[int, int], found: Offsets, policy: OnGap, place: str) -> 
         raise ContractError(
             place, problem, got=got, hint="topic(on_gap='continue') goes on with what is left. Run oftener, or have the topic keep more."
         )
-    logger.warning("%s: %s (%s). They are lost; it goes on with what is left.", place, problem, got)
+    told = logs.fields("messages_lost", source=place)
+    logger.warning("%s: %s (%s). They are lost; it goes on with what is left.", place, problem, got, extra=told)
 
 
 def _partitions(behind: Mapping[int, int]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 import attrs
 
-from lakekit import names
+from lakekit import logs, names
 from lakekit.columns import is_system
 from lakekit.errors import ConfigError
 from lakekit.sources import mongo_cursor, mongo_errors
@@ -346,12 +346,14 @@ class MongoCollection:
                 "%s: this is another collection of that name than the one read before. Everything is read again, and what is there already is"
                 " left out. If both are meant, tell them apart with Mongo(name=).",
                 self.place,
+                extra=logs.fields("source_restarted", source=self.place),
             )
         elif known.cursor != self.cursor:
             logger.warning(
                 "%s: the cursor was %s. Everything is read again, and added again where the new cursor gives another _source_timestamp.",
                 self.place,
                 known.cursor,
+                extra=logs.fields("source_restarted", source=self.place),
             )
         else:
             return attrs.evolve(known, collection=uuid or known.collection)

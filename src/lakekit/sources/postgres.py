@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import attrs
 
 from lakekit import columns as system_columns
-from lakekit import names
+from lakekit import logs, names
 from lakekit.errors import ConfigError, SourceError
 from lakekit.sources import (
     postgres_declared,
@@ -365,5 +365,5 @@ class PostgresTable:
                 hint="try again later; SELECT * FROM pg_prepared_xacts shows transactions that were forgotten.",
             )
         if activity.hidden or activity.replica:
-            logger.warning("%s: %s.", self.place, activity.doubt)
+            logger.warning("%s: %s.", self.place, activity.doubt, extra=logs.fields("transactions_hidden", source=self.place))
         return postgres_watermark.read_at(activity.horizon)

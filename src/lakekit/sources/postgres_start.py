@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from lakekit import logs
 from lakekit.errors import ConfigError
 from lakekit.sources import postgres_chunks, postgres_read, postgres_watermark
 from lakekit.sources.postgres_chunks import Chunk
@@ -106,7 +107,7 @@ def find(table: PostgresTable, session: Session, position: Details | None) -> St
     top = postgres_read.top(session, table) if kind == "integer" else None
     activity = session.activity()  # before the snapshot
     if kind is not None and activity.doubt:
-        logger.warning("%s: %s.", table.place, activity.doubt)
+        logger.warning("%s: %s.", table.place, activity.doubt, extra=logs.fields("transactions_hidden", source=table.place))
     required = {column.name for column in found if column.required}
     if optional := [name for name in table.order[1:] if name not in required]:
         raise ConfigError(
@@ -132,6 +133,11 @@ def _mark(table: PostgresTable, position: Details | None, relation: Relation, ki
     elif known.load is not None and not columns.issuperset(known.load.by):
         problem = f"it was read in the order of {', '.join(known.load.by)}, which it no longer has"
     if problem:
-        logger.warning("%s: %s. Everything is read again; a merge leaves alone what it holds already.", table.place, problem)
+        logger.warning(
+            "%s: %s. Everything is read again; a merge leaves alone what it holds already.",
+            table.place,
+            problem,
+            extra=logs.fields("source_restarted", source=table.place),
+        )
         return fresh
     return known if known.system is not None else attrs.evolve(known, system=relation.system)

@@ -31,6 +31,7 @@ from pyiceberg.table.update import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from lakekit import bookmark as marks
+from lakekit import logs
 from lakekit.engines.absent import half_there
 from lakekit.engines.embedded.snapshot import OneCommit, RowDelta
 from lakekit.engines.plan import TableState
@@ -154,7 +155,7 @@ class PreparedFiles:
             try:
                 self.io.delete(file.file_path)
             except OSError:
-                log.warning("could not remove %s", file.file_path, exc_info=True)
+                log.warning("could not remove %s", file.file_path, exc_info=True, extra=logs.fields("file_left", file=file.file_path))
 
 
 def set_properties(state: TableState, updates: Mapping[str, str], *, expect: Mapping[str, str | None]) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pyarrow.fs as pafs
 from pyiceberg.exceptions import CommitFailedException
 
+from lakekit import logs
 from lakekit.engines.embedded import commit as commits
 from lakekit.engines.embedded import scan as scans
 from lakekit.engines.embedded.remote import is_local, local_path
@@ -85,7 +86,7 @@ def remove(io: FileIO, locations: Iterable[str]) -> int:
         except FileNotFoundError:
             continue
         except OSError:
-            log.warning("could not remove %s", location, exc_info=True)
+            log.warning("could not remove %s", location, exc_info=True, extra=logs.fields("file_left", file=location))
             continue
         count += 1
     return count
@@ -135,7 +136,12 @@ def _written_before(io: FileIO, folder: str, instant: datetime) -> Iterator[str]
         return
     filesystem, path = _filesystem(io, folder)
     if filesystem is None:
-        log.warning("can't list %s through %s: orphans there are left", folder, type(io).__name__)
+        log.warning(
+            "can't list %s through %s: orphans there are left",
+            folder,
+            type(io).__name__,
+            extra=logs.fields("orphans_left", file=folder),
+        )
         return
     scheme = urlsplit(folder).scheme
     for found in filesystem.get_file_info(pafs.FileSelector(path, allow_not_found=True, recursive=True)):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from lakekit import bookmark as marks
+from lakekit import logs
 from lakekit.engines.plan import OWN_BRANCH, Frame, TableState
 from lakekit.engines.protocol import Audit, BookmarkWriter, Landed
 from lakekit.engines.spark import dialect, failures, settings
@@ -127,7 +128,13 @@ class PreparedRows:
         try:
             self._statement(f"ALTER TABLE {table.path} DROP BRANCH {branch}")
         except Exception:
-            log.warning("%s: could not drop branch %s", self.state.label, branch, exc_info=True)
+            log.warning(
+                "%s: could not drop branch %s",
+                self.state.label,
+                branch,
+                exc_info=True,
+                extra=logs.fields("branch_left", table=self.state.label, branch=branch),
+            )
 
     def _write(self, path: str, carried: Mapping[str, str]) -> None:
         spark = self.work.spark
@@ -168,7 +175,12 @@ class PreparedRows:
         try:
             self._statement(f"ALTER TABLE {table.path} SET TBLPROPERTIES ({dialect.text(marks.BOOKMARK)} = {dialect.text(text)})")
         except Exception:
-            log.warning("%s: could not mirror the bookmark; the next run does", self.state.label, exc_info=True)
+            log.warning(
+                "%s: could not mirror the bookmark; the next run does",
+                self.state.label,
+                exc_info=True,
+                extra=logs.fields("bookmark_not_mirrored", table=self.state.label),
+            )
 
     def _statement(self, words: str) -> None:
         """A statement on the table, again where another one came between: Iceberg does not retry those on branches."""

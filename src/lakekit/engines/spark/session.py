@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import attrs
 import pyarrow as pa
 
+from lakekit import logs
 from lakekit.engines.arrow import conform
 from lakekit.engines.plan import Frame, Function, Node, Query, Scan, Stream, TableState, WriteMode, known_schema
 from lakekit.engines.spark import dialect, failures, older, settings
@@ -150,7 +151,12 @@ class SparkWork:
     def merge(self, state: TableState, changes: Node, *, on: Sequence[str], mode: WriteMode | None = None) -> PreparedRows:
         """Evaluate the changes; the commit merges them."""
         if mode not in (None, "auto", state.properties.get("write.merge.mode", "copy-on-write")):
-            log.warning("%s: Spark merges as the table's property write.merge.mode says, not %s", state.label, mode)
+            log.warning(
+                "%s: Spark merges as the table's property write.merge.mode says, not %s",
+                state.label,
+                mode,
+                extra=logs.fields("write_mode_ignored", table=state.label, mode=mode),
+            )
         rows = self.stage(changes)
         kinds = self.one(Query("SELECT count(*) AS n, count(CASE WHEN _change = 'insert' THEN 1 END) AS added FROM c", {"c": rows}))
         return PreparedRows(self, state, rows, inserts=kinds["added"], changes=kinds["n"] - kinds["added"], on=tuple(on))
