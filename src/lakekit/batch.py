@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import html
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, TypeVar, cast
 
@@ -11,6 +10,7 @@ import attrs
 
 from lakekit import columns as system
 from lakekit.bookmark import Bookmark, canonical
+from lakekit.display import Shown, View
 from lakekit.errors import ConfigError, QueryError, SchemaError
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Groups:
 
 
 @attrs.frozen(eq=False, repr=False)
-class Batch:
+class Batch(Shown):
     """Rows, not yet computed, and how far every upstream was read to make them. It has no length and no truth value.
 
     Made by `read`, `read_new` and `from_frame`; the functions of lakekit give new ones. Nothing is computed before a write, or before
@@ -315,12 +315,14 @@ class Batch:
         into = f" into {'.'.join(self.into)}" if self.into else ""
         return f"<Batch of {upstreams}{into}>"
 
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the columns, and where the rows come from. No row is read for it."""
+    def __str__(self) -> str:
+        return repr(self)
+
+    def _view(self) -> View:
+        """The columns, and where the rows come from. No row is read for it."""
         from lakekit.engines.types import sql_type
 
-        rows = "".join(f"<tr><td>{html.escape(field.name)}</td><td>{html.escape(sql_type(field.type))}</td></tr>" for field in self.schema)
-        return f"<table><caption>{html.escape(repr(self))}</caption><tr><th>column</th><th>type</th></tr>{rows}</table>"
+        return View(repr(self), ("column", "type"), tuple((field.name, sql_type(field.type)) for field in self.schema))
 
     def __bool__(self) -> NoReturn:
         raise QueryError(

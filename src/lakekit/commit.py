@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import attrs
 
 from lakekit.bookmark import canonical
+from lakekit.display import Shown, View
 
 if TYPE_CHECKING:
     from lakekit.engines.plan import Snapshot
@@ -29,6 +29,8 @@ _FIGURES: Final = (
     "recomputed",
 )
 _WAITING: Final = "waiting"
+_SHOWN: Final = (*_FIGURES, "snapshots_expired", "files_removed", "files")
+_ALWAYS: Final = ("read", "inserted", "updated", "deleted")
 _PREFIX: Final = "lakekit."
 _SECONDS: Final = "lakekit.seconds"
 _CHECKS: Final = "lakekit.checks"
@@ -41,8 +43,8 @@ _MANY_FILES: Final = 100
 _SMALL_FILE: Final = 16_000_000
 
 
-@attrs.frozen
-class Commit:
+@attrs.frozen(repr=False)
+class Commit(Shown):
     """What a write did. Printable; its figures stand in the snapshot's summary too.
 
     Attributes:
@@ -179,6 +181,8 @@ class Commit:
 
     def __str__(self) -> str:
         figures = [f"{name} {getattr(self, name):,}" for name in _FIGURES if getattr(self, name)]
+        figures += [f"{self.snapshots_expired:,} snapshots expired"] if self.snapshots_expired else []
+        figures += [f"{self.files_removed:,} files removed"] if self.files_removed else []
         figures += [f"check {name!r} failed by {failed:,}" for name, failed in self.checks.items() if failed]
         figures += [f"columns added: {', '.join(self.columns_added)}"] if self.columns_added else []
         figures += [f"not carried: {', '.join(self.columns_not_carried)}"] if self.columns_not_carried else []
@@ -187,11 +191,17 @@ class Commit:
         figures += [f"{self.lag:,} messages behind"] if self.lag else []
         figures += [] if self.committed else ["nothing committed"]
         figures += [f"reads suffer: {self.upkeep}; maintain() mends it"] if self.upkeep else []
-        return f"{self.table}: {', '.join(figures)}"
+        return f"{self.table}: {', '.join(figures or ['no rows'])}"
 
-    def _repr_html_(self) -> str:
-        cells = "".join(f"<tr><th>{name}</th><td>{getattr(self, name):,}</td></tr>" for name in _FIGURES)
-        return f"<table><caption>{html.escape(str(self))}</caption>{cells}</table>"
+    def __repr__(self) -> str:
+        return f"<Commit {self}>"
+
+    def _view(self) -> View:
+        figures = {name: f"{getattr(self, name):,}" for name in _SHOWN if name in _ALWAYS or getattr(self, name)}
+        checks = {f"failed {name}": f"{failed:,}" for name, failed in self.checks.items()}
+        size = {"size": f"{self.bytes / 1e6:,.2f} MB"} if self.files else {}
+        lengths = {f"{phase} (s)": f"{length:.2f}" for phase, length in self.seconds.items()}
+        return View(str(self), ("figure", self.operation or ""), tuple({**figures, **checks, **size, **lengths}.items()))
 
     def to_summary(self) -> dict[str, str]:
         """The figures as they stand in the snapshot's summary, what checks counted, and how long it took to come so far."""

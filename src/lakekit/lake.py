@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 import attrs
 
 from lakekit import names
+from lakekit.display import Shown, View
 from lakekit.errors import ConfigError, TableNotFoundError
 
 if TYPE_CHECKING:
@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from lakekit.engines.spark.tables import SparkEngine
 
 
+_LISTED: Final = 100
+"""A notebook shows so many tables."""
+
+
 @attrs.frozen(eq=False, repr=False)
-class Lake:
+class Lake(Shown):
     """The tables of one catalog, and the engine that works on them. Made by `connect`; holds no connection.
 
     Attributes:
@@ -35,13 +39,16 @@ class Lake:
     time_zone: str
     where: str
 
+    def __str__(self) -> str:
+        return repr(self)
+
     def __repr__(self) -> str:
         return f"<Lake {self.where} ({self.engine.name})>"
 
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the names of the tables."""
-        rows = "".join(f"<tr><td>{html.escape(name)}</td></tr>" for name in self.tables())
-        return f"<table><caption>{html.escape(repr(self))}</caption><tr><th>table</th></tr>{rows}</table>"
+    def _view(self) -> View:
+        names = self.tables()
+        notes = (f"and {len(names) - _LISTED:,} more",) if len(names) > _LISTED else ()
+        return View(repr(self), ("table",), tuple((name,) for name in names[:_LISTED]), notes)
 
     @property
     def spark(self) -> SparkEngine | None:

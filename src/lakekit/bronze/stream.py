@@ -131,11 +131,17 @@ class Stream:
         self._every = every
         self._then = then
         self._commits: deque[Commit] = deque(maxlen=REMEMBERED)
+        self._count = 0
         self._lag: int | None = None
         self._follow: Follow | None = None
         self._stop = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="lakekit-stream", daemon=True)
+
+    def __repr__(self) -> str:
+        state = "running" if self.running else "failed" if self._error else "ended"
+        lag = "" if self._lag is None else f", {self._lag:,} messages behind"
+        return f"<Stream into {self._into}: {state}, {self._count:,} commits{lag}>"
 
     def follow_by(self, follow: Follow) -> None:
         """Once it has caught up, let a query of Spark tell what is new. `stream` has done so."""
@@ -255,6 +261,7 @@ class Stream:
         if commit.committed:
             tell(logger, commit)
             self._commits.append(commit)
+            self._count += 1
             if self._then is not None:
                 self._then(commit)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 import attrs
 
 from lakekit import columns as system
+from lakekit.display import Shown
 from lakekit.engines.types import sql_type, storable, widens
 
 if TYPE_CHECKING:
@@ -66,9 +67,9 @@ class Change:
         return f"{self.kind} {self.name}: {words}{f' ({self.note})' if self.note else ''}"
 
 
-@attrs.frozen
-class Difference:
-    """All differences, in the order of the table's columns, then of the source's.
+@attrs.frozen(repr=False)
+class Difference(Shown):
+    """All differences, in the order of the table's columns, then of the source's. Printable.
 
     Attributes:
         changes: Each of them.
@@ -85,6 +86,9 @@ class Difference:
     def __bool__(self) -> bool:
         """Whether there are any."""
         return bool(self.changes)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.changes)) or "no difference"
 
 
 def diff(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from lakekit.display import Shown
 from lakekit.errors import ConfigError, LakekitError
 from lakekit.evolution.detect import plan
 from lakekit.names import TableName, text
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @attrs.frozen(repr=False)
-class Drift:
+class Drift(Shown):
     """What a look at tables and their sources found. True: some differ, or could not be looked at. Iterating gives the plans.
 
     Attributes:
@@ -59,11 +59,6 @@ class Drift:
         """The plans, then what failed, then how many are the same."""
         words = [*map(str, self.plans), *(f"{table}: not compared: {why}" for table, why in self.failed.items())]
         return "\n".join([*words, f"as their sources: {len(self.same)} of {len(self.plans) + len(self.failed) + len(self.same)} tables"])
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def drift(lake: Lake, source: Source | TableName | Mapping[TableName, Source | TableName], table: TableName | None = None) -> Drift:

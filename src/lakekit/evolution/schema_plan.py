@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 import attrs
 from sqlglot import exp
 
+from lakekit.display import Shown, View
 from lakekit.engines.types import arrow_type, ident, sql_type
 from lakekit.errors import ConfigError, SchemaError
 from lakekit.evolution.differences import Change, Difference, Path
@@ -44,7 +44,7 @@ class Step:
 
 
 @attrs.frozen(repr=False)
-class SchemaPlan:
+class SchemaPlan(Shown):
     """What is to be done so that a table takes what a source gives.
 
     Attributes:
@@ -151,16 +151,14 @@ class SchemaPlan:
             return f"{self.table}: nothing to do"
         return "\n".join([f"{self.table}:", *(f"  {step}" for step in self.steps)])
 
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        cells = "".join(
-            f"<tr><td>{html.escape(step.change.name)}</td><td>{step.change.kind}</td><td>{html.escape(_kinds(step.change))}</td>"
-            f"<td>{step.action}</td><td>{html.escape(step.change.note or _WHY[step.action])}</td></tr>"
+    def _view(self) -> View:
+        if not self.steps:
+            return View(str(self))
+        rows = (
+            (step.change.name, step.change.kind, _kinds(step.change), step.action, step.change.note or _WHY[step.action])
             for step in self.steps
         )
-        head = "".join(f"<th>{name}</th>" for name in ("column", "change", "type", "action", "why"))
-        return f"<table><caption>{html.escape(self.table)}</caption><thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table>"
+        return View(self.table, ("column", "change", "type", "action", "why"), tuple(rows))
 
 
 def make(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from lakekit import columns as system
+from lakekit.display import Shown
 from lakekit.engines.plan import Query
 from lakekit.engines.protocol import table as arrow_table
 from lakekit.engines.types import ident
@@ -26,8 +27,8 @@ Value = Any
 _STYLE = "border-left:3px solid {colour};margin:0 0 2px 0;padding:2px 8px"
 
 
-@attrs.frozen
-class Timeline:
+@attrs.frozen(repr=False)
+class Timeline(Shown):
     """The history of one member of a dimension. Printable; a notebook shows it.
 
     Attributes:

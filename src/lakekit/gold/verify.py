@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from lakekit import columns as system
+from lakekit.display import Shown
 from lakekit.engines.plan import Query, Scan, TableState
 from lakekit.engines.types import ident, sql_type
 from lakekit.errors import ContractError
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from lakekit.lake import Lake
 
 
-@attrs.frozen
-class Verification:
+@attrs.frozen(repr=False)
+class Verification(Shown):
     """What `verify_scd2` found. Printable.
 
     Attributes:
@@ -56,9 +56,6 @@ class Verification:
     def __str__(self) -> str:
         found = [f"{words}: {count:,}" for words, count in self.broken.items()] or ["everything holds"]
         return "\n  ".join([f"{self.table}: {self.members:,} members, {self.versions:,} versions", *found])
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def verify_scd2(lake: Lake, table: TableName) -> Verification:

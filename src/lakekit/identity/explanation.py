@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import html
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import attrs
 
 from lakekit import columns as system
+from lakekit.display import Shown, View
 from lakekit.engines.plan import Query, Scan, TableState
 from lakekit.engines.protocol import Session
 from lakekit.identity.kinds import CONFIRM, SEPARATE, Record, Scorer, Veto
@@ -82,8 +82,8 @@ class Step:
         return f"{named(self.a)} - {named(self.b)}: {self.reasons}\n   {', '.join(map(str, self.fields))}"
 
 
-@attrs.frozen
-class Explanation:
+@attrs.frozen(repr=False)
+class Explanation(Shown):
     """Why two records are one person, or not. Printable; it holds no values of the records unless they were asked for.
 
     Attributes:
@@ -111,13 +111,10 @@ class Explanation:
         lines = [f"{number}. {step}" for number, step in enumerate(self.steps, start=1)]
         return "\n".join([f"{self.table}: {named(self.a)} and {named(self.b)}: {self.summary}", *lines])
 
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in (named(step.a), named(step.b), step.reasons, ', '.join(map(str, step.fields))))}</tr>"
-            for step in self.steps
-        )
-        caption = html.escape(f"{named(self.a)} and {named(self.b)}: {self.summary}")
-        return f"<table><caption>{caption}</caption><tr><th>record</th><th>record</th><th>rules</th><th>fields</th></tr>{rows}</table>"
+    def _view(self) -> View:
+        rows = ((named(step.a), named(step.b), step.reasons, ", ".join(map(str, step.fields))) for step in self.steps)
+        title = f"{self.table}: {named(self.a)} and {named(self.b)}: {self.summary}"
+        return View(title, ("record", "record", "rules", "fields"), tuple(rows))
 
 
 def explain(lake: Lake, identities: TableName, *, a: tuple[str, object], b: tuple[str, object], show_values: bool = False) -> Explanation:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from lakekit import columns as system
+from lakekit.display import Shown
 from lakekit.engines.plan import Query, Scan
 from lakekit.engines.types import ident
 from lakekit.errors import ConfigError
@@ -31,8 +31,8 @@ _BAR = 40
 _IDS = ("a_source", "a_key", "b_source", "b_key")
 
 
-@attrs.frozen(eq=False)
-class Pairs:
+@attrs.frozen(eq=False, repr=False)
+class Pairs(Shown):
     """Pairs of records that share a block, with the bits of the probabilistic rule. Prints as the distribution of these; it shows no values.
 
     Attributes:
@@ -69,9 +69,6 @@ class Pairs:
             for at, pairs in found
         ]
         return "\n".join([head, *lines])
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def pairs(lake: Lake, identities: TableName, *, rules: Rules | None = None, sample: int = 200_000, seed: int = 0) -> Pairs:
@@ -209,8 +206,8 @@ class Threshold:
     recall: float | None
 
 
-@attrs.frozen
-class Tradeoff:
+@attrs.frozen(repr=False)
+class Tradeoff(Shown):
     """What each threshold makes of labelled pairs. Printable.
 
     Attributes:
@@ -227,9 +224,6 @@ class Tradeoff:
         head = f"{self.labelled:,} labelled pairs; {self.missed:,} of one person are not compared by any block"
         lines = [f"{row.at_least:<8.4g} {row.bits:+6.1f} bits  {_share(row.precision)}  {_share(row.recall)}" for row in self.rows]
         return "\n".join([head, f"{'at_least':<8} {'':11}  {'precision':>9}  {'recall':>9}", *lines])
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def _share(value: float | None) -> str:

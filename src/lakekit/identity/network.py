@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from lakekit.display import Shown
 from lakekit.identity.kinds import SEPARATE, Record
 from lakekit.identity.members import find_members, named
 from lakekit.incremental.record_key import record_key_text
@@ -38,8 +39,8 @@ class Edge:
         return "; ".join(name if score == 1 else f"{name}: {score:.2f}" for name, score in self.rules)
 
 
-@attrs.frozen
-class Graph:
+@attrs.frozen(repr=False)
+class Graph(Shown):
     """One person: its records, and which of them match. Printable; in a notebook a drawing. It holds no values of the records.
 
     Attributes:

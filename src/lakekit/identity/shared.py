@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from typing import Any
 
 import attrs
 
 from lakekit import columns as system
+from lakekit.display import Shown, View
 from lakekit.engines.plan import Query, Scan
 from lakekit.engines.types import ident
 from lakekit.errors import ConfigError
@@ -42,8 +42,8 @@ class SharedValue:
         return "no evidence" if self.records > self.allowed else "shared" if self.persons > 1 else "one person"
 
 
-@attrs.frozen
-class SharedValues:
+@attrs.frozen(repr=False)
+class SharedValues(Shown):
     """Values that many records share. Printable; it holds no value unless they were asked for.
 
     Attributes:
@@ -69,11 +69,9 @@ class SharedValues:
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, wide, strict=True)).rstrip() for line in cells]
         return "\n".join([f"{self.table}: values that most records share", *lines])
 
-    def _repr_html_(self) -> str:
-        head, *rows = (tuple(map(html.escape, line)) for line in self._cells())
-        body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-        caption = html.escape(f"{self.table}: values that most records share")
-        return f"<table><caption>{caption}</caption><tr>{''.join(f'<th>{cell}</th>' for cell in head)}</tr>{body}</table>"
+    def _view(self) -> View:
+        head, *rows = self._cells()
+        return View(f"{self.table}: values that most records share", head, tuple(rows))
 
 
 def shared_values(lake: Lake, identities: TableName, *, limit: int = 20, show_values: bool = False) -> SharedValues:

@@ -6,6 +6,7 @@ import html
 
 import attrs
 
+from lakekit.display import Shown
 from lakekit.errors import ConfigError
 from lakekit.identity.rules import Rules, require_trained
 
@@ -29,8 +30,8 @@ class Weight:
     varies: tuple[float, float] | None = None
 
 
-@attrs.frozen
-class Weights:
+@attrs.frozen(repr=False)
+class Weights(Shown):
     """What a probabilistic rule knows. Printable, with bars.
 
     Attributes:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from lakekit.commit import Commit, from_snapshot, upkeep
+from lakekit.display import Shown, View
 from lakekit.engines.plan import Query, Scan
 from lakekit.engines.protocol import table as fetched
 from lakekit.errors import TableError, TableNotFoundError
@@ -57,8 +57,8 @@ class UpstreamStatus:
         return f"{self.waiting:,} moved rows of {self.table or self.upstream} wait for the delete under their old key{since}"
 
 
-@attrs.frozen
-class TableStatus:
+@attrs.frozen(repr=False)
+class TableStatus(Shown):
     """How one table stands.
 
     Attributes:
@@ -88,6 +88,12 @@ class TableStatus:
     upkeep: str = ""
     problem: str | None = None
 
+    def __str__(self) -> str:
+        return _text((self,))
+
+    def _view(self) -> View:
+        return _view((self,))
+
     def notes(self) -> list[str]:
         """What somebody should look at."""
         found = [f"{self.table} can't be read: {self.problem}"] if self.problem else []
@@ -96,8 +102,8 @@ class TableStatus:
         return found + ([f"{self.table}: {self.upkeep}; maintain() mends it"] if self.upkeep else [])
 
 
-@attrs.frozen
-class Status:
+@attrs.frozen(repr=False)
+class Status(Shown):
     """How the tables of a lake stand. Printable."""
 
     tables: tuple[TableStatus, ...]
@@ -113,36 +119,41 @@ class Status:
                 return found
         raise KeyError(table)
 
-    def _lines(self) -> list[list[str]]:
-        lines = [["table", "layer", "rows", "rejects", "last commit", "consumes", "behind"]]
-        for table in self.tables:
-            when = table.committed_at.isoformat(sep=" ", timespec="seconds").replace("+00:00", "Z") if table.committed_at else "never"
-            own = [table.table, table.layer or "-", "?" if table.rows is None else f"{table.rows:,}", f"{table.rejects:,}", when]
-            own = [table.table, "-", "?", "?", "?"] if table.problem else own
-            for index, upstream in enumerate(table.upstreams or (None,)):
-                consumes = (
-                    []
-                    if upstream is None
-                    else [upstream.table or upstream.upstream, "-" if upstream.behind is None else str(upstream.behind)]
-                )
-                lines.append([*(own if index == 0 else [""] * len(own)), *(consumes or ["", ""])])
-        return lines
-
     def __str__(self) -> str:
-        lines = self._lines()
-        widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
-        rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-        return "\n".join([*rows, *self._notes()])
+        return _text(self.tables)
 
-    def _notes(self) -> list[str]:
-        return [note for table in self.tables for note in table.notes()]
+    def _view(self) -> View:
+        return _view(self.tables)
 
-    def _repr_html_(self) -> str:
-        head, *rows = self._lines()
-        cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
-        body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self._notes())
-        return f"<table><tr>{cells}</tr>{body}</table>{notes}"
+
+def _lines(tables: Sequence[TableStatus]) -> list[list[str]]:
+    lines = [["table", "layer", "rows", "rejects", "last commit", "consumes", "behind"]]
+    for table in tables:
+        when = table.committed_at.isoformat(sep=" ", timespec="seconds").replace("+00:00", "Z") if table.committed_at else "never"
+        own = [table.table, table.layer or "-", "?" if table.rows is None else f"{table.rows:,}", f"{table.rejects:,}", when]
+        own = [table.table, "-", "?", "?", "?"] if table.problem else own
+        for index, upstream in enumerate(table.upstreams or (None,)):
+            consumes = (
+                [] if upstream is None else [upstream.table or upstream.upstream, "-" if upstream.behind is None else str(upstream.behind)]
+            )
+            lines.append([*(own if index == 0 else [""] * len(own)), *(consumes or ["", ""])])
+    return lines
+
+
+def _text(tables: Sequence[TableStatus]) -> str:
+    lines = _lines(tables)
+    widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
+    rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join([*rows, *_notes(tables)])
+
+
+def _view(tables: Sequence[TableStatus]) -> View:
+    head, *rows = map(tuple, _lines(tables))
+    return View("", head, tuple(rows), tuple(_notes(tables)))
+
+
+def _notes(tables: Sequence[TableStatus]) -> list[str]:
+    return [note for table in tables for note in table.notes()]
 
 
 def status(lake: Lake) -> Status:
