@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, TypeVar, cast
 
 import attrs
 
 from lakekit import columns as system
+from lakekit import progress
 from lakekit.bookmark import Bookmark, canonical
 from lakekit.display import Shown, View
 from lakekit.errors import ConfigError, QueryError, SchemaError
@@ -267,18 +269,24 @@ class Batch(Shown):
                 hint="call lookup() and with_identity() last.",
             )
 
+    @contextmanager
+    def _computing(self, words: str) -> Generator[Session]:
+        """A session to compute the rows in, which shows that they are on their way."""
+        with progress.waiting(words, show=self.lake.engine.progress), self.lake.engine.session() as session:
+            yield session
+
     def count(self) -> int:
         """How many rows there are."""
         from lakekit.engines.protocol import count
 
-        with self.lake.engine.session() as session:
+        with self._computing("count") as session:
             return count(session, self.node)
 
     def to_arrow(self) -> pa.Table:
         """All rows as an Arrow table."""
         from lakekit.engines.protocol import table
 
-        with self.lake.engine.session() as session:
+        with self._computing("rows of the batch") as session:
             return table(session, self.node)
 
     def to_pandas(self) -> pd.DataFrame:
@@ -293,14 +301,14 @@ class Batch(Shown):
 
     def to_native(self) -> Any:
         """The rows in the engine's own frame: an Arrow table on the embedded engine, a DataFrame on Spark (they stay with the executors)."""
-        with self.lake.engine.session() as session:
+        with self._computing("rows of the batch") as session:
             return session.native(self.node)
 
     def show(self, rows: int = 20) -> None:
         """Print the first rows."""
         from lakekit.engines.plan import Query
 
-        with self.lake.engine.session() as session:
+        with self._computing("first rows of the batch") as session:
             first = [
                 row
                 for part in session.rows(Query(f"SELECT * FROM batch LIMIT {int(rows)}", {"batch": self.node}))

@@ -83,7 +83,8 @@ def _engine(target: object, catalog: str | None, *, create_namespaces: bool, **s
         from lakekit.engines.spark.tables import SparkEngine
 
         if SparkEngine.takes(target):
-            spark = SparkEngine.of(target, catalog, create_namespaces=create_namespaces)
+            shown = bool(settings["progress"])  # Spark has bars of its own
+            spark = SparkEngine.of(target, catalog, create_namespaces=create_namespaces, progress=shown)
             return spark, spark.catalog
     from lakekit.engines.embedded.catalog import EmbeddedEngine
     from lakekit.engines.embedded.session import Settings
@@ -139,7 +140,8 @@ def connect(
         create_namespaces: Whether a write makes a missing namespace.
         memory_limit: What DuckDB may hold in memory before it spills to disk. Not for Spark.
         spill_directory: Where it spills. Not for Spark. Default: the system's temporary folder.
-        progress: Whether long work shows a bar. Default: in a terminal or a notebook. Spark shows its own.
+        progress: Whether what takes longer than two seconds shows that it is under way, in a terminal (on stderr) or a notebook: the one switch,
+            for all functions. Elsewhere nothing is ever shown. Default: yes; on Spark, which has bars of its own, no.
         snapshot_properties: What else stands in the summary of each snapshot that is written: ``{"airflow.run_id": "…"}``.
 
     Raises:

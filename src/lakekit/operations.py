@@ -5,16 +5,19 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ParamSpec, TypeVar, cast
 
 import attrs
 
-from lakekit import logs
+from lakekit import logs, progress
+from lakekit.batch import Batch
 from lakekit.commit import Commit
+from lakekit.lake import Lake
 
 P = ParamSpec("P")
 Done = TypeVar("Done", bound="Commit | list[Commit]")
+Read = TypeVar("Read")
 
 
 def operation(function: Callable[P, Done]) -> Callable[P, Done]:
@@ -34,7 +37,7 @@ def operation(function: Callable[P, Done]) -> Callable[P, Done]:
     def run(*args: P.args, **kwargs: P.kwargs) -> Done:
         if logs.operation() is not None:
             return function(*args, **kwargs)
-        with logs.during(name):
+        with logs.during(name), progress.waiting(name, show=_shows(args, kwargs)):
             began = time.perf_counter()
             done = function(*args, **kwargs)
             if isinstance(done, Commit):
@@ -46,6 +49,33 @@ def operation(function: Callable[P, Done]) -> Callable[P, Done]:
             return cast("Done", named)
 
     return run
+
+
+def reading(function: Callable[P, Read]) -> Callable[P, Read]:
+    """Let a public function that may take its time show that it is under way.
+
+    >>> @reading
+    ... def status() -> int:
+    ...     return 1
+    >>> status()
+    1
+    """
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Read:
+        with progress.waiting(function.__name__, show=_shows(args, kwargs)):
+            return function(*args, **kwargs)
+
+    return run
+
+
+def _shows(args: tuple[object, ...], kwargs: Mapping[str, object]) -> bool | None:
+    """Whether the lake that a call is about shows progress: of its first argument, which is a lake, a batch or several batches by name."""
+    about = next(iter((*args, *kwargs.values())), None)
+    if isinstance(about, Mapping):
+        about = next(iter(cast("Mapping[str, object]", about).values()), None)
+    lake = about.lake if isinstance(about, Batch) else about
+    return lake.engine.progress if isinstance(lake, Lake) else False
 
 
 def timed(commit: Commit, began: float) -> Commit:

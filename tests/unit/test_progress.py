@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
+import pty
 import re
+import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +79,97 @@ def test_who_does_not_look_or_does_not_want_it_sees_none(wanted: dict[str, Any],
     shown = watch(monkeypatch, wanted["stderr"]())
     list(progress.steps("silver.orders: files", "abc", total=3, show=wanted["show"]))
     assert shown.getvalue() == ""
+
+
+WORK = """
+import sys, time
+import lakekit as lk
+from lakekit import progress
+from lakekit.incremental import cas
+
+progress._MOMENT = 0.0
+folder, wanted, seen = sys.argv[1], {"None": None, "True": True, "False": False}[sys.argv[2]], sys.argv[3] == "True"
+
+
+def until_it_shows(*given, **named):
+    while seen and not progress._SCREEN._lines:
+        time.sleep(0.01)
+    return write(*given, **named)
+
+
+write, cas.write = cas.write, until_it_shows
+lake = lk.connect(folder, progress=wanted)
+lk.append(lk.from_frame(lake, [{"id": 1}], run_id="a"), into="bronze.things")
+"""
+
+
+@pytest.mark.parametrize(
+    ("terminal", "wanted", "seen"),
+    [(True, None, True), (True, False, False), (True, True, True), (False, None, False), (False, True, False)],
+)
+def test_an_operation_shows_that_it_is_under_way(*, terminal: bool, wanted: bool | None, seen: bool, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WORK, str(tmp_path / "lake"), str(wanted), str(seen)]
+    ours, theirs = pty.openpty() if terminal else os.pipe()
+    program = subprocess.Popen(command, stderr=theirs, stdout=subprocess.PIPE, env={**os.environ, "TERM": "xterm"})
+    os.close(theirs)
+    shown = b""
+    try:
+        while part := os.read(ours, 1 << 16):
+            shown += part
+    except OSError:  # so a terminal ends on Linux
+        pass
+    os.close(ours)
+    output, _ = program.communicate()
+    assert (program.returncode, output) == (0, b"")
+    assert ("append" in shown.decode()) == seen
+    assert seen or shown == b""
+
+
+@pytest.mark.usefixtures("slow")
+def test_the_phase_and_what_runs_within_share_one_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = watch(monkeypatch, Terminal())
+    with progress.waiting("merge", show=None):
+        with progress.waiting("count", show=None):
+            progress.note("write")
+        line = progress._waiting.get()
+        assert line is not None
+        line._timer.join()
+        assert list(progress.steps("files written anew", "ab", total=2, show=None)) == ["a", "b"]
+        assert progress._SCREEN._lines == 1
+    assert progress._SCREEN._progress is None
+    assert all(words in shown.getvalue() for words in ("merge", "write", "files written anew"))
+    assert "count" not in shown.getvalue()
+
+
+def test_what_ends_at_once_leaves_no_thread_and_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = watch(monkeypatch, Terminal())
+    with progress.waiting("merge", show=None):
+        line = progress._waiting.get()
+    assert line is not None
+    line._timer.join()
+    assert not line._timer.is_alive()
+    assert shown.getvalue() == ""
+
+
+def test_nobody_watches_where_there_is_no_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert not progress.watched()
+    closed = Terminal()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    assert not progress.watched()
+
+
+def test_the_one_switch_reaches_every_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool | None] = []
+    monkeypatch.setattr(progress, "_wanted", lambda show: bool(asked.append(show)))
+    lake = lk.connect(tmp_path, progress=True)
+    batch = lk.from_frame(lake, [{"id": 1, "email": "a"}], run_id="a")
+    lk.merge(batch, key="id", into="silver.things")
+    rules = lk.identity.Rules(match=[lk.identity.exact("email")])
+    lk.resolve_identities({"shop": batch}, record_key={"shop": "id"}, rules=rules, into="silver.identities")
+    lk.read(lake, table="silver.things").count()
+    lk.status(lake)
+    lk.maintain(lake=lake, table="silver.things", older_than=timedelta(days=1))
+    assert set(asked) == {True}

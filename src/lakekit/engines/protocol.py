@@ -136,7 +136,7 @@ class Engine(Protocol):
 
     Attributes:
         name: The engine's.
-        progress: Whether long work shows a bar. None: in a terminal or a notebook.
+        progress: False: nothing shows that it is under way. Otherwise what takes long does, in a terminal or a notebook.
         snapshot_properties: What the user wants in the summary of each snapshot.
     """
 

@@ -12,6 +12,7 @@ from lakekit.display import Shown
 from lakekit.errors import ConfigError, LakekitError
 from lakekit.evolution.detect import plan
 from lakekit.names import TableName, text
+from lakekit.operations import reading
 from lakekit.sources.protocol import Source
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Drift(Shown):
         return "\n".join([*words, f"as their sources: {len(self.same)} of {len(self.plans) + len(self.failed) + len(self.same)} tables"])
 
 
+@reading
 def drift(lake: Lake, source: Source | TableName | Mapping[TableName, Source | TableName], table: TableName | None = None) -> Drift:
     """Which tables their sources have moved away from: for an orchestrator to poll, and a person to decide on. Nothing is changed.
 

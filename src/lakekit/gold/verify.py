@@ -18,6 +18,7 @@ from lakekit.gold.scd2_spec import ABSORBED, AT, IS_CURRENT, instant_literal
 from lakekit.gold.views import load
 from lakekit.incremental import contract
 from lakekit.names import TableName
+from lakekit.operations import reading
 
 if TYPE_CHECKING:
     from lakekit.lake import Lake
@@ -58,6 +59,7 @@ class Verification(Shown):
         return "\n  ".join([f"{self.table}: {self.members:,} members, {self.versions:,} versions", *found])
 
 
+@reading
 def verify_scd2(lake: Lake, table: TableName) -> Verification:
     """Look whether the history of a dimension is sound, whoever wrote to it: intervals, flags, keys, and what it remembers.
 

@@ -22,6 +22,7 @@ from lakekit.identity.tables import KEYS
 from lakekit.incremental.record_key import record_key_text
 from lakekit.lake import Lake
 from lakekit.names import TableName
+from lakekit.operations import reading
 
 
 @attrs.frozen
@@ -117,6 +118,7 @@ class Explanation(Shown):
         return View(title, ("record", "record", "rules", "fields"), tuple(rows))
 
 
+@reading
 def explain(lake: Lake, identities: TableName, *, a: tuple[str, object], b: tuple[str, object], show_values: bool = False) -> Explanation:
     """Why two records are one person: the chain of records that match, with the rules and how each column compares. Or why they are not.
 

@@ -20,6 +20,7 @@ from lakekit.identity.training import Encoded, block_pairs, encode, levels_of
 from lakekit.incremental.target import require_columns
 from lakekit.lake import Lake
 from lakekit.names import TableName
+from lakekit.operations import reading
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,6 +72,7 @@ class Pairs(Shown):
         return "\n".join([head, *lines])
 
 
+@reading
 def pairs(lake: Lake, identities: TableName, *, rules: Rules | None = None, sample: int = 200_000, seed: int = 0) -> Pairs:
     """The pairs that a probabilistic rule compares, and what it says to each.
 

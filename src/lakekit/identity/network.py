@@ -15,6 +15,7 @@ from lakekit.identity.members import find_members, named
 from lakekit.incremental.record_key import record_key_text
 from lakekit.lake import Lake
 from lakekit.names import TableName
+from lakekit.operations import reading
 
 _SIZE, _MARGIN = 420, 90
 
@@ -99,6 +100,7 @@ class Graph(Shown):
         return f"{drawing}<pre>{html.escape(str(self))}</pre>"
 
 
+@reading
 def graph(lake: Lake, identities: TableName, record: tuple[str, Any]) -> Graph:
     """The person that a record belongs to, as a graph.
 

@@ -9,6 +9,7 @@ from datetime import datetime
 
 import attrs
 
+from lakekit import progress
 from lakekit.batch import Batch
 from lakekit.bookmark import Bookmark, canonical
 from lakekit.clock import instant_of
@@ -132,6 +133,7 @@ def resolve_identities(
 @contextlib.contextmanager
 def _timed(phases: dict[str, float], name: str) -> Generator[None]:
     started = time.perf_counter()
+    progress.note(name)
     yield
     phases[name] = time.perf_counter() - started
 

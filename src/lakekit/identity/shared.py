@@ -16,6 +16,7 @@ from lakekit.identity.rules import Rules, stored_rules
 from lakekit.identity.tables import KEYS, PROPERTY, RECORD, RECORDS
 from lakekit.lake import Lake
 from lakekit.names import TableName
+from lakekit.operations import reading
 
 
 @attrs.frozen
@@ -74,6 +75,7 @@ class SharedValues(Shown):
         return View(f"{self.table}: values that most records share", head, tuple(rows))
 
 
+@reading
 def shared_values(lake: Lake, identities: TableName, *, limit: int = 20, show_values: bool = False) -> SharedValues:
     """The values that most records share, of the columns by which records are brought together: placeholders, switchboards, households.
 

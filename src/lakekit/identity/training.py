@@ -17,6 +17,7 @@ from lakekit.identity.records import said_sql
 from lakekit.identity.rules import Rules
 from lakekit.identity.similarity import similarities
 from lakekit.incremental.target import require_columns
+from lakekit.operations import reading
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +33,7 @@ _MOST_OF_A_RARE_VALUE = 6.0
 _LEAST_BITS = -10.0  # what was never seen in a sample may happen all the same
 
 
+@reading
 def train(records: Batch, *, rules: Rules, sample: int = 200_000, seed: int = 0) -> Rules:
     """The rules with a trained `probabilistic` rule: frozen, to be kept beside the pipeline (`Rules.to_dict`) and used from now on.
 

@@ -16,7 +16,7 @@ from typing import Literal, Protocol, TypeVar
 
 import attrs
 
-from lakekit import logs
+from lakekit import logs, progress
 from lakekit.bookmark import BOOKMARK, WRITE_ID, Bookmark, Stored
 from lakekit.commit import Commit, upkeep
 from lakekit.engines.plan import OWN_BRANCH, Scan, TableState
@@ -218,6 +218,7 @@ class _Run:
 
     def _timed(self, phase: str, work: Callable[[], T]) -> T:
         started = time.perf_counter()
+        progress.note(phase)
         result = work()
         self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - started
         return result

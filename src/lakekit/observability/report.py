@@ -18,6 +18,7 @@ from lakekit.lake import Lake
 from lakekit.names import TableName, text
 from lakekit.observability import flow, page, status
 from lakekit.observability.page import Html
+from lakekit.operations import reading
 
 if TYPE_CHECKING:
     from lakekit.commit import Commit
@@ -31,6 +32,7 @@ _WRITTEN: Final = ("inserted", "updated", "deleted")
 _OTHERS: Final = ("unchanged", "late", "duplicates", "rejected")
 
 
+@reading
 def report(lake: Lake, *, timelines: Mapping[TableName, Any] | None = None, now: datetime | None = None) -> str:
     """A page that shows a lake: how rows flow, how tables stand, what each run did, what waits for somebody.
 

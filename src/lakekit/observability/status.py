@@ -17,6 +17,7 @@ from lakekit.incremental import cas, changes, contract
 from lakekit.incremental.change_log_moves import Open
 from lakekit.lake import Lake
 from lakekit.names import Identifier, companion, text
+from lakekit.operations import reading
 
 if TYPE_CHECKING:
     from lakekit.bookmark import Position
@@ -156,6 +157,7 @@ def _notes(tables: Sequence[TableStatus]) -> list[str]:
     return [note for table in tables for note in table.notes()]
 
 
+@reading
 def status(lake: Lake) -> Status:
     """How every table of a lake stands: rows, rejects, the last commit, what it consumes, how far it is behind, and what wants somebody's care.
 

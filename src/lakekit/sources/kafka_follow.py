@@ -145,7 +145,7 @@ def follow(
     def take(messages: Any, _number: int) -> None:
         # The query runs in a session of its own, a clone of the user's.
         each(
-            SparkEngine(messages.sparkSession, engine.catalog, create_namespaces=engine.create_namespaces),
+            engine.beside(messages.sparkSession),
             MicroBatch(topic, messages, reached),
         )
 

@@ -50,7 +50,7 @@ class Settings:
         memory_limit: What DuckDB may hold in memory before it spills, in its words: ``"2GB"``.
         spill_directory: Where it spills. None: the system's temporary folder.
         threads: How many threads it uses. None: one for each core.
-        progress: Whether long work shows a bar. None: in a terminal or a notebook.
+        progress: False: nothing shows that it is under way. Otherwise what takes long does, in a terminal or a notebook.
     """
 
     memory_limit: str = "2GB"

@@ -78,13 +78,19 @@ class SparkEngine:
     """A Spark session and one of its catalogs. Holds nothing else; what it sets in the session, it sets back."""
 
     name = "spark"
-    progress: bool | None = False  # Spark shows its own
 
-    def __init__(self, spark: SparkSession, catalog: str, *, create_namespaces: bool = True) -> None:
+    def __init__(self, spark: SparkSession, catalog: str, *, create_namespaces: bool = True, progress: bool = False) -> None:
         self.spark = spark
         self.catalog = catalog
         self.create_namespaces = create_namespaces
+        self.progress: bool | None = progress
         self.snapshot_properties: Mapping[str, str] = {}
+
+    def beside(self, spark: SparkSession) -> SparkEngine:
+        """The same in another session of the same application: a streaming query hands its micro-batches over in one of its own."""
+        engine = SparkEngine(spark, self.catalog, create_namespaces=self.create_namespaces, progress=bool(self.progress))
+        engine.snapshot_properties = self.snapshot_properties
+        return engine
 
     @property
     def connected(self) -> bool:
@@ -97,7 +103,7 @@ class SparkEngine:
         return type(target).__module__.startswith("pyspark.sql.") and type(target).__name__ == "SparkSession"
 
     @classmethod
-    def of(cls, spark: SparkSession, catalog: str | None, *, create_namespaces: bool) -> SparkEngine:
+    def of(cls, spark: SparkSession, catalog: str | None, *, create_namespaces: bool, progress: bool = False) -> SparkEngine:
         """The engine for a session, checked: Spark is new enough, and the catalog is one of Iceberg's.
 
         Raises:
@@ -125,7 +131,7 @@ class SparkEngine:
         except failures.kinds() as error:
             known = spark.conf.get(f"spark.sql.catalog.{name}", None) is not None
             raise _no_catalog(name, error, f"{version[0]}.{version[1]}", known=known) from None
-        return cls(spark, name, create_namespaces=create_namespaces)
+        return cls(spark, name, create_namespaces=create_namespaces, progress=progress)
 
     def load(self, table: Identifier) -> TableState:
         """The table as it stands now."""
