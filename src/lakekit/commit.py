@@ -41,6 +41,7 @@ _GAUGES: Final = frozenset({"lakekit_rows_waiting", "lakekit_source_lag_messages
 _MOST_DELETES: Final = 0.05
 _MANY_FILES: Final = 100
 _SMALL_FILE: Final = 16_000_000
+_MANY_SNAPSHOTS: Final = 2_000
 
 
 @attrs.frozen(repr=False)
@@ -71,7 +72,7 @@ class Commit(Shown):
         lag: Messages that the source held beyond those read, when the read began. None: the source doesn't tell.
         snapshots_expired: Snapshots that `maintain` let go.
         files_removed: Files that `maintain` removed.
-        upkeep: Why reads of the table suffer, until `maintain` mends it. Empty: they don't.
+        upkeep: Why reads of the table, or commits to it, suffer, until `maintain` mends it. Empty: they don't.
         files: Data files written.
         bytes: Their size.
         seconds: Seconds by phase, and of the whole call, ``total``. A commit read from its snapshot has ``total`` only: the phases' sum until the
@@ -190,7 +191,7 @@ class Commit(Shown):
         figures += [f"{self.waiting:,} moved rows wait for the delete under their old key"] if self.waiting else []
         figures += [f"{self.lag:,} messages behind"] if self.lag else []
         figures += [] if self.committed else ["nothing committed"]
-        figures += [f"reads suffer: {self.upkeep}; maintain() mends it"] if self.upkeep else []
+        figures += [f"upkeep is due: {self.upkeep}; maintain() mends it"] if self.upkeep else []
         return f"{self.table}: {', '.join(figures or ['no rows'])}"
 
     def __repr__(self) -> str:
@@ -248,8 +249,8 @@ def counted(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return total
 
 
-def upkeep(totals: Mapping[str, str]) -> str:
-    """Why reads of a table suffer, by the totals in its snapshot's summary.
+def upkeep(totals: Mapping[str, str], *, snapshots: int = 0) -> str:
+    """Why a table suffers, by the totals in its snapshot's summary and the number of its snapshots.
 
     >>> upkeep({"total-records": "1000000", "total-position-deletes": "90000", "total-data-files": "20", "total-files-size": "300000000"})
     '9 % of the stored rows are named by position deletes'
@@ -257,6 +258,8 @@ def upkeep(totals: Mapping[str, str]) -> str:
     '400 data files of 0.8 MB on average'
     >>> upkeep({"total-records": "1000000", "total-data-files": "3", "total-files-size": "300000000"})
     ''
+    >>> upkeep({}, snapshots=10_000)
+    '10,000 snapshots, of which each commit writes a list'
     """
     records, deletes, files, size = (
         int(totals.get(f"total-{name}", 0)) for name in ("records", "position-deletes", "data-files", "files-size")
@@ -265,6 +268,8 @@ def upkeep(totals: Mapping[str, str]) -> str:
         return f"{deletes / records:.0%} of the stored rows are named by position deletes".replace("%", " %")
     if files >= _MANY_FILES and size < files * _SMALL_FILE:
         return f"{files} data files of {size / files / 1e6:.1f} MB on average"
+    if snapshots > _MANY_SNAPSHOTS:
+        return f"{snapshots:,} snapshots, of which each commit writes a list"
     return ""
 
 

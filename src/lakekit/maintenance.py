@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from lakekit import logs
+import attrs
+
 from lakekit.clock import instant_of
 from lakekit.commit import Commit
-from lakekit.engines.plan import OWN_BRANCH
-from lakekit.errors import CommitConflictError, ConfigError, TableError
+from lakekit.errors import ConfigError
 from lakekit.gold import scd2_memory
-from lakekit.incremental import cas, changes, contract, horizon
-from lakekit.names import TableName, text
+from lakekit.incremental import contract, horizon, retention
+from lakekit.incremental.upkeep import Keeping, tidy
+from lakekit.names import TableName
 from lakekit.operations import operation
 
 if TYPE_CHECKING:
-    from lakekit.engines.plan import TableState
     from lakekit.lake import Lake
-
-log = logging.getLogger(__name__)
-
-WRITERS_NEED: Final = timedelta(days=1, hours=1)
-"""A file that nothing names may be one that a write under way is about to name: for so long it is left alone. The hour is for clocks that
-differ: Spark refuses less than a day."""
 
 
 @operation
 def maintain(
-    lake: Lake, table: TableName, *, older_than: datetime | timedelta, lateness: timedelta | None = None, now: datetime | None = None
+    lake: Lake,
+    table: TableName,
+    *,
+    older_than: datetime | timedelta | None = None,
+    lateness: timedelta | None = None,
+    now: datetime | None = None,
 ) -> Commit:
     """Compact a table, let old snapshots expire, and remove the files that nothing names any more.
 
@@ -48,7 +45,8 @@ def maintain(
     Args:
         lake: Where the table is.
         table: The table.
-        older_than: An instant, or how long ago: ``timedelta(days=7)``. Time travel reaches back as far.
+        older_than: An instant, or how long ago: ``timedelta(days=7)``. Time travel reaches back as far. Default: what the table's properties
+            ``history.expire.max-snapshot-age-ms`` and ``history.expire.min-snapshots-to-keep`` say; Iceberg's default is five days.
         lateness: How late rows come at most. Keys of hard deletes in ``<table>__deleted`` are forgotten once they are older; from then on a row
             as old that isn't stored is rejected (``too_late``), since nobody can tell whether it was deleted. A dimension forgets old deletes that
             ended nothing and events that changed nothing; an event as old that says something else is rejected. Default: nothing is forgotten.
@@ -73,38 +71,16 @@ def maintain(
     (1, 5, 5)
     """
     instant = instant_of(now, place="maintain(now=)")
-    since = _since(lake, older_than, instant)
+    given = None if older_than is None else _since(lake, older_than, instant)
     state = lake.load(table, place="maintain(table=)")
+    least = retention.least(state) if given is None else 0
+    keeping = Keeping(given or retention.since(state, instant), least, orphans=instant)
     forget = horizon.forget if contract.scd2(state) is None else scd2_memory.forget
     forgotten = 0 if lateness is None else forget(lake, state, instant - lateness)
     if lateness is not None:
         state = lake.engine.load(state.name)
-    landed = lake.engine.compact(state, cas.unmoved)
-    if landed:
-        state = lake.engine.load(state.name)
-    others, broken = _others(lake, state)
-    snapshots = removed = 0
-    if broken:
-        log.warning(
-            "%s: what nobody needs can't be told, so nothing is removed; can't be read: %s",
-            state.label,
-            ", ".join(broken),
-            extra=logs.fields("nothing_removed", table=state.label, tables=broken),
-        )
-    else:
-        state, snapshots, removed = _expire(lake, state, others, since)
-        removed += lake.engine.sweep(state, min(since, instant - WRITERS_NEED), others)
-    return Commit(
-        table=state.label,
-        committed=bool(landed or snapshots or removed or forgotten),
-        deleted=forgotten,
-        snapshot_id=landed[-1].snapshot if landed else None,
-        files=sum(found.files for found in landed),
-        bytes=sum(found.size for found in landed),
-        snapshots_expired=snapshots,
-        files_removed=removed,
-        committed_at=datetime.fromtimestamp(landed[-1].committed_at / 1000, UTC) if landed else None,
-    )
+    done = tidy(lake, state, keeping)
+    return attrs.evolve(done, committed=done.committed or bool(forgotten), deleted=forgotten)
 
 
 def _since(lake: Lake, older_than: datetime | timedelta, now: datetime) -> datetime:
@@ -113,67 +89,3 @@ def _since(lake: Lake, older_than: datetime | timedelta, now: datetime) -> datet
     if since > now:
         raise ConfigError("maintain(older_than=)", "expected an instant in the past, or how long ago", got=str(older_than))
     return since
-
-
-def _is_before(state: TableState, snapshot: int, since: datetime) -> bool:
-    found = state.snapshots.get(snapshot)
-    return found is not None and found.committed_at < since.timestamp() * 1000
-
-
-def _others(lake: Lake, state: TableState) -> tuple[list[TableState], list[str]]:
-    """The other tables of the lake as they stand now, and the names of those that can't be read."""
-    found: list[TableState] = []
-    broken: list[str] = []
-    for name in lake.engine.tables():
-        try:
-            other = None if name == state.name else lake.find(name)
-        except TableError:
-            broken.append(text(name))
-            continue
-        found += [] if other is None else [other]
-    return found, broken
-
-
-def _expire(lake: Lake, state: TableState, others: Sequence[TableState], since: datetime) -> tuple[TableState, int, int]:
-    """Let go what may. Gives the table afterwards, the number of snapshots, and that of files."""
-    for _ in range(cas.ATTEMPTS):
-        snapshots = _expired(state, others, since)
-        branches = [
-            name for name, snapshot in state.references.items() if name.startswith(OWN_BRANCH) and _is_before(state, snapshot, since)
-        ]
-        if not snapshots and not branches:
-            return state, 0, 0
-        try:
-            removed = lake.engine.expire(state, snapshots, branches)
-        except CommitConflictError:
-            state = lake.engine.load(state.name)
-            continue
-        return lake.engine.load(state.name), len(snapshots), removed
-    raise CommitConflictError(state.label, "the table never stood still", got=f"{cas.ATTEMPTS} attempts", hint="run it again.")
-
-
-def _expired(state: TableState, others: Sequence[TableState], since: datetime) -> list[int]:
-    """The snapshots that may go."""
-    kept = {snapshot for name, snapshot in state.references.items() if not name.startswith(OWN_BRANCH)}
-    line = [found.id for found in state.ancestry()]
-    for consumer, snapshot in _consumed(state, others):
-        if snapshot in line:  # what has changed since is told by all the snapshots after it
-            kept |= set(line[: line.index(snapshot) + 1])
-            if _is_before(state, snapshot, since) and snapshot != state.head:
-                log.warning(
-                    "%s: %s has consumed it up to an old snapshot only, which is kept for it, and all after it",
-                    state.label,
-                    consumer,
-                    extra=logs.fields("consumer_lags", table=state.label, consumer=consumer),
-                )
-    return [snapshot for snapshot in state.snapshots if snapshot not in kept and _is_before(state, snapshot, since)]
-
-
-def _consumed(state: TableState, others: Sequence[TableState]) -> Iterator[tuple[str, int]]:
-    """The tables of the lake that consume this one, each with the snapshot up to which it did: itself too, by a side."""
-    upstream = changes.upstream(state)
-    for consumer in (state, *others):
-        positions = cas.stored(consumer).positions
-        for known in (upstream, f"side:{upstream}"):
-            if known in positions and "snapshot" in positions[known].values:
-                yield consumer.label, positions[known].values["snapshot"]

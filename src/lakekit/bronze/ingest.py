@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -95,6 +96,7 @@ class Options:
     Attributes:
         in_portions: Whether a part of it will do.
         place: The public function that takes it.
+        properties: Those of the table, where there is none yet.
     """
 
     on_change: Policy = "evolve"
@@ -102,6 +104,7 @@ class Options:
     dry_run: bool = False
     in_portions: bool = False
     place: str = "ingest"
+    properties: Mapping[str, str] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         limit = self.max_reject_fraction
@@ -150,7 +153,9 @@ def _take(lake: Lake, source: Source, *, into: TableName, options: Options, now:
             return attrs.evolve(_count(lake, identifier, state, incoming, fitted), lag=increment.lag), increment.behind
         if state is None:
             target.refuse_new_table(lake, identifier, schema, options.on_change, place=place)
-        state, added = target.ensure(lake, identifier, schema, layer="bronze", on_change=options.on_change, place=place)
+        state, added = target.ensure(
+            lake, identifier, schema, layer="bronze", on_change=options.on_change, place=place, properties=options.properties
+        )
         done = _append(lake, identifier, state, source.upstream, incoming, fitted, stored, instant, options.max_reject_fraction)
         increment.acknowledge()
     return attrs.evolve(done, columns_added=added, lag=increment.lag), increment.behind

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Final
 from lakekit import logs
 from lakekit.bronze.follow import can_follow, follow
 from lakekit.bronze.ingest import Options, take
+from lakekit.bronze.upkeep import Upkeep
 from lakekit.commit import Commit
 from lakekit.errors import ConfigError, RetryableError
+from lakekit.incremental import retention
 from lakekit.names import TableName, text
 from lakekit.operations import tell
 from lakekit.sources.protocol import Source
@@ -47,6 +49,7 @@ def stream(
     then: Callable[[Commit], None] | None = None,
     on_change: Policy = "evolve",
     max_reject_fraction: float | None = None,
+    maintain: str | None = "1 hour",
 ) -> Stream:
     r"""Ingest what is new in a source again and again: each micro-batch is one commit of rows and bookmark, as with `ingest`.
 
@@ -70,9 +73,13 @@ def stream(
         then: Called with each commit, in the stream's thread, before the next micro-batch begins. An error of it ends the stream.
         on_change: As in `ingest`.
         max_reject_fraction: As in `ingest`, for each micro-batch.
+        maintain: How often the table is compacted at most, and its old snapshots let go: between two micro-batches, once `Commit.upkeep` says that it
+            is due. Only a table that says by its property ``history.expire.max-snapshot-age-ms`` how long to keep snapshots is; what consumers have
+            yet to read stays. None: never.
 
     Writes:
-        What `ingest` writes. Each micro-batch with rows makes at least one file: with a short ``every``, compact the table now and then.
+        What `ingest` writes. A table that the stream makes keeps its last thousand micro-batches, three hours at least and five days at most (Iceberg's
+        properties, see ``docs/how-to/maintain.md``). A table that is there keeps the properties it has.
 
     Raises:
         ConfigError: An argument is wrong. What goes wrong later is raised by `Stream.wait`.
@@ -86,12 +93,25 @@ def stream(
     >>> sum(commit.inserted for commit in events.commits)
     1
     """
-    options = Options(on_change=on_change, max_reject_fraction=max_reject_fraction, in_portions=True, place="stream")
     identifier = lake.identifier(into, place="stream(into=)")
     if not isinstance(source, Source):  # pyright: ignore[reportUnnecessaryIsInstance] -- users are not type-checked
         raise ConfigError("stream()", "expected a source", got=type(source).__name__, hint="write bus.topic('events', schema=…).")
-    seconds = None if every is None else _seconds(every)
-    running = Stream(text(identifier), lambda: take(lake, source, into=into, options=options), every=seconds, then=then)
+    seconds = None if every is None else _seconds(every, "every")
+    pause = None if maintain is None else _seconds(maintain, "maintain")
+    options = Options(
+        on_change=on_change,
+        max_reject_fraction=max_reject_fraction,
+        in_portions=True,
+        place="stream",
+        properties=retention.of_stream(seconds),
+    )
+    running = Stream(
+        text(identifier),
+        lambda: take(lake, source, into=into, options=options),
+        every=seconds,
+        then=then,
+        upkeep=None if pause is None else Upkeep(lake, identifier, pause),
+    )
     if seconds is not None and can_follow(lake, source):
         running.follow_by(
             lambda each, stop: follow(
@@ -107,10 +127,10 @@ def stream(
     return running
 
 
-def _seconds(every: object) -> float:
+def _seconds(every: object, name: str) -> float:
     found = _EVERY.fullmatch(every) if isinstance(every, str) else None
     if found is None or not float(found["count"]):
-        raise ConfigError("stream(every=)", "expected a time in words", got=repr(every), hint="write '30 seconds', '5 minutes' or None.")
+        raise ConfigError(f"stream({name}=)", "expected a time in words", got=repr(every), hint="write '30 seconds', '5 minutes' or None.")
     return float(found["count"]) * _SECONDS[found["unit"]]
 
 
@@ -125,7 +145,16 @@ Follow = Callable[[Callable[[TakeOne], "Commit | None"], threading.Event], None]
 class Stream:
     """A running stream. Made by `stream`."""
 
-    def __init__(self, into: str, take_one: TakeOne, *, every: float | None, then: Callable[[Commit], None] | None) -> None:
+    def __init__(
+        self,
+        into: str,
+        take_one: TakeOne,
+        *,
+        every: float | None,
+        then: Callable[[Commit], None] | None,
+        upkeep: Upkeep | None = None,
+    ) -> None:
+        self._upkeep = upkeep
         self._into = into
         self._take = take_one
         self._every = every
@@ -264,6 +293,8 @@ class Stream:
             self._count += 1
             if self._then is not None:
                 self._then(commit)
+            if self._upkeep is not None:
+                self._upkeep.after(commit)
 
     def _patiently(self) -> tuple[Commit | None, bool]:
         """One micro-batch, tried again while that may help. No commit: stopped meanwhile."""

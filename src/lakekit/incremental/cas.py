@@ -246,7 +246,7 @@ def _land(run: _Run, state: TableState, prepared: Prepared, figures: Commit) -> 
         committed=True,
         checks=checks,
         snapshot_id=landed.snapshot,
-        upkeep=upkeep(landed.summary),
+        upkeep=upkeep(landed.summary, snapshots=len(state.snapshots) + 1),
         files=landed.files,
         bytes=landed.size,
         committed_at=when,

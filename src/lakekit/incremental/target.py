@@ -166,8 +166,9 @@ def ensure(
     place: str,
     key: Sequence[str] = (),
     scd2: Mapping[str, Any] | None = None,
+    properties: Mapping[str, str] | None = None,
 ) -> tuple[TableState, tuple[str, ...]]:
-    """The table, made or fitted to these columns.
+    """The table, made (then with these properties, too) or fitted to these columns.
 
     Returns:
         The table, and the names of the columns that were added to it.
@@ -175,8 +176,8 @@ def ensure(
     require_policy(on_change, place=place)
     state = lake.find(into)
     if state is None:
-        properties = contract.properties(layer=layer, key=key, scd2=scd2)
-        state = lake.engine.create(into, schema, partition_by=(), sort_by=(), properties=properties)
+        noted = {**(properties or {}), **contract.properties(layer=layer, key=key, scd2=scd2)}
+        state = lake.engine.create(into, schema, partition_by=(), sort_by=(), properties=noted)
     elif contract.FORMAT not in state.properties:
         _adopt(lake, state, contract.properties(layer=layer, key=key, scd2=scd2))
         state = lake.engine.load(into)

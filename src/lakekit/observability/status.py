@@ -73,7 +73,7 @@ class TableStatus(Shown):
         committed_at: When the current snapshot was made (UTC). None: nothing was ever written.
         upstreams: What it consumes.
         last: What the last write did. None: nothing was ever written.
-        upkeep: Why reads of it suffer, until `maintain` mends it. Empty: they don't.
+        upkeep: Why reads of it, or commits to it, suffer, until `maintain` mends it. Empty: they don't.
         problem: Why it can't be read; then nothing else is known of it. None: it can be.
     """
 
@@ -210,7 +210,7 @@ def of(lake: Lake, states: Mapping[Identifier, TableState]) -> list[TableStatus]
                 upstreams=tuple(_upstream(key, position, by_upstream) for key, position in sorted(positions.items())),
                 open_rejects=_open(lake, rejects) if rejects else {},
                 last=from_snapshot(state.label, state.current) if state.current else None,
-                upkeep=upkeep(state.current.summary) if state.current else "",
+                upkeep=upkeep(state.current.summary, snapshots=len(state.snapshots)) if state.current else "",
             )
         )
     return found
