@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -17,28 +17,18 @@ from lakekit.names import Identifier
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.table.metadata import TableMetadata
+    from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
 
 def state_of(name: Identifier, metadata: TableMetadata, native: Any) -> TableState:
     """The state that a table's metadata describes."""
-    snapshots = {
-        found.snapshot_id: Snapshot(
-            id=found.snapshot_id,
-            parent=found.parent_snapshot_id,
-            sequence=found.sequence_number or 0,
-            committed_at=found.timestamp_ms,
-            operation=found.summary.operation.value if found.summary else "append",
-            summary=dict(found.summary.additional_properties) if found.summary else {},
-        )
-        for found in metadata.snapshots
-    }
     current = metadata.current_snapshot()
     return TableState(
         name=name,
         uuid=str(metadata.table_uuid),
         schema=arrow_schema(metadata.schema()),
         properties=dict(metadata.properties),
-        snapshots=snapshots,
+        snapshots=_Snapshots(metadata.snapshots),
         references={name: reference.snapshot_id for name, reference in metadata.refs.items()},
         head=current.snapshot_id if current else None,
         native=native,
@@ -47,6 +37,40 @@ def state_of(name: Identifier, metadata: TableMetadata, native: Any) -> TableSta
         schema_id=metadata.current_schema_id,
         partitioned=_columns(metadata.schema(), (field.source_id for field in metadata.spec().fields)),
         sorted=_columns(metadata.schema(), (field.source_id for field in metadata.sort_order().fields)),
+    )
+
+
+class _Snapshots(Mapping[int, Snapshot]):
+    """Snapshots by their ids. Each is made when it is looked at: a table may have many thousands, of which a write looks at a few."""
+
+    def __init__(self, found: Iterable[IcebergSnapshot]) -> None:
+        self._found = {snapshot.snapshot_id: snapshot for snapshot in found}
+        self._made: dict[int, Snapshot] = {}
+
+    def __getitem__(self, number: int) -> Snapshot:
+        made = self._made.get(number)
+        if made is None:
+            made = self._made[number] = _snapshot(self._found[number])
+        return made
+
+    def __contains__(self, number: object) -> bool:
+        return number in self._found
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+
+def _snapshot(found: IcebergSnapshot) -> Snapshot:
+    return Snapshot(
+        id=found.snapshot_id,
+        parent=found.parent_snapshot_id,
+        sequence=found.sequence_number or 0,
+        committed_at=found.timestamp_ms,
+        operation=found.summary.operation.value if found.summary else "append",
+        summary=dict(found.summary.additional_properties) if found.summary else {},
     )
 
 

@@ -43,7 +43,10 @@ class DeleteManifestWriter(ManifestWriterV2):
 
 
 class OneCommit(Transaction):
-    """A transaction whose metadata is computed once for each update that it stages: pyiceberg copies all of it whenever it is looked at."""
+    """A transaction whose metadata is computed once for each update that it stages: pyiceberg copies all of it whenever it is looked at.
+
+    That takes a second of CPU at 10,000 snapshots, also where nothing is staged yet.
+    """
 
     def __init__(self, table: Table) -> None:
         super().__init__(table)
@@ -52,6 +55,8 @@ class OneCommit(Transaction):
     @property
     def table_metadata(self) -> TableMetadata:
         """The metadata as it will be."""
+        if not self._updates:
+            return self._table.metadata
         if self._computed is None or self._computed[0] != len(self._updates):
             self._computed = (len(self._updates), super().table_metadata)
         return self._computed[1]
