@@ -14,6 +14,7 @@ from lakekit import commit as commits
 from lakekit import sources
 from lakekit.bronze import upkeep
 from lakekit.errors import ConfigError
+from lakekit.incremental import retention
 from tests.contract.helpers import foreign, frame, snapshots
 
 INTO = "bronze.numbers"
@@ -72,22 +73,22 @@ def test_a_table_that_is_there_keeps_its_properties(lake: Any, folder: Path) -> 
 
 
 def test_maintain_goes_by_the_tables_own_properties(lake: Any) -> None:
-    lk.create_table(lake, INTO, schema={"n": "bigint"}, properties={AGE: str(60 * 60 * 1000), LEAST: "2"})
+    lk.create_table(lake, INTO, schema={"n": "bigint"}, properties={AGE: str(30 * 60 * 1000), LEAST: "2"})
     for number in range(4):
         lk.append(frame(lake, f"run {number}", {"n": number}), into=INTO)
     present = datetime.now(UTC)
-    assert lk.maintain(lake, INTO, now=present + timedelta(minutes=59)).snapshots_expired == 0
-    assert lk.maintain(lake, INTO, now=present + timedelta(minutes=61)).snapshots_expired == 2
+    assert lk.maintain(lake, INTO, now=present + timedelta(minutes=29)).snapshots_expired == 0
+    assert lk.maintain(lake, INTO, now=present + timedelta(minutes=31)).snapshots_expired == 2
     assert snapshots(lake, INTO) == 2
     assert numbers(lake) == [0, 1, 2, 3]
 
 
 def test_without_properties_maintain_goes_by_icebergs_default(lake: Any) -> None:
-    for number in range(3):
-        lk.append(frame(lake, f"run {number}", {"n": number}), into=INTO)
+    lk.append(frame(lake, "a", {"n": 1}), into=INTO)
+    state = lake.load(INTO, place="")
     present = datetime.now(UTC)
-    assert lk.maintain(lake, INTO, now=present + timedelta(days=4)).snapshots_expired == 0
-    assert lk.maintain(lake, INTO, now=present + timedelta(days=6)).snapshots_expired == 2
+    assert (retention.since(state, present), retention.least(state)) == (present - timedelta(days=5), 1)
+    assert lk.maintain(lake, INTO).snapshots_expired == 0
 
 
 @pytest.mark.usefixtures("due_soon")
