@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import threading
 import time
@@ -183,7 +184,14 @@ def rows(words: str, batches: Iterable[Batch], *, show: bool | None) -> Iterator
 def watched() -> bool:
     """Whether somebody sees it: in a terminal, or in a notebook."""
     seen = sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()  # pyright: ignore[reportUnnecessaryComparison] -- a daemon may have none
-    return seen or "ipykernel" in sys.modules
+    return seen or _in_notebook()
+
+
+def _in_notebook() -> bool:
+    """Whether there is a cell to show it below. Without ipywidgets rich can't, and would say so each time."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None and "ipykernel" in sys.modules else None
+    return shell is not None and importlib.util.find_spec("ipywidgets") is not None
 
 
 def _wanted(show: bool | None) -> bool:  # noqa: FBT001 -- None, too

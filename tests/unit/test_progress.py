@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import os
 import pty
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pyarrow as pa
@@ -173,3 +175,16 @@ def test_the_one_switch_reaches_every_function(tmp_path: Path, monkeypatch: pyte
     lk.status(lake)
     lk.maintain(lake=lake, table="silver.things", older_than=timedelta(days=1))
     assert set(asked) == {True}
+
+
+@pytest.mark.parametrize(("cell", "widgets"), [(True, True), (True, False), (False, True)])
+def test_a_notebook_sees_it_where_rich_can_show_it(*, cell: bool, widgets: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch(monkeypatch, io.StringIO())
+    ipython = ModuleType("IPython")
+    monkeypatch.setattr(ipython, "get_ipython", lambda: object() if cell else None, raising=False)
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    assert not progress.watched()
+    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: (name if widgets else None) if name == "ipywidgets" else find(name))
+    assert progress.watched() == (cell and widgets)
