@@ -104,9 +104,9 @@ def propagate(lake: Any, folder: Path) -> Done:
 
 
 def unrescue(lake: Any, folder: Path) -> Done:
-    lk.append(frame(lake, "a", {"id": 1, "size": 7}), into="bronze.people")
-    lk.append(frame(lake, "b", {"id": 2, "size": MARK}), into="bronze.people")
-    return lk.evolution.unrescue(lake, "bronze.people")
+    lk.merge(frame(lake, "a", {"id": 1, "size": 7}), key="id", into="silver.people")
+    lk.merge(frame(lake, "b", {"id": 2, "size": MARK}), key="id", into="silver.people")
+    return lk.evolution.unrescue(lake, "silver.people")
 
 
 def stream(lake: Any, folder: Path) -> Done:
