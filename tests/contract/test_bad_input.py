@@ -45,6 +45,7 @@ MISTAKES: dict[str, tuple[type[LakekitError], Callable[[Any], object]]] = {
     "an unknown policy": (ConfigError, lambda lake: lk.append(new(lake), on_change="explode")),
     "an unknown column in where": (QueryError, lambda lake: lk.where(new(lake), "nmae = 'x'")),
     "an unknown column in select": (QueryError, lambda lake: lk.select(new(lake), {"a": "nmae"})),
+    "a list of columns to select": (ConfigError, lambda lake: lk.select(new(lake), ["id"])),  # type: ignore[arg-type]
     "an unknown column to drop": (QueryError, lambda lake: lk.select(new(lake), {"a": "id"}, drop=["nmae"])),
     "an unknown column in a delete condition": (QueryError, lambda lake: lk.merge(new(lake), key="id", delete_when="nmae = 1")),
     "an expression that does not parse": (QueryError, lambda lake: lk.where(new(lake), "id = = 1")),
@@ -103,6 +104,11 @@ def test_folding_an_increment_names_the_way_out(mistake: str, filled: Any) -> No
 def test_an_unknown_column_names_the_nearest_one(mistake: str, filled: Any) -> None:
     with pytest.raises(QueryError, match="did you mean 'name'"):
         MISTAKES[mistake][1](filled)
+
+
+def test_a_column_with_a_space_in_its_name_is_shown_as_sql_wants_it(lake: Any) -> None:
+    with pytest.raises(QueryError, match="Quote it in SQL: `Order ID`"):
+        lk.select(frame(lake, "a", {"Order ID": 1}), {"order_id": "Order ID"})
 
 
 def test_a_plain_read_may_be_limited_and_grouped(filled: Any) -> None:

@@ -130,9 +130,11 @@ def check_functions(tree: exp.Expr, *, place: str) -> None:
 
 def unknown_column(name: str, columns: Collection[str], *, place: str) -> QueryError:
     """The error for a column that isn't there, with the nearest one that is."""
-    close = difflib.get_close_matches(name, columns, n=1)
     shown = ", ".join(list(columns)[:12])
-    return QueryError(place, "unknown column", got=repr(name), hint=f"did you mean {close[0]!r}?" if close else f"there are: {shown}.")
+    hint = f"there are: {shown}."
+    if close := difflib.get_close_matches(name, columns, n=1):
+        hint = f"did you mean {close[0]!r}?" if close[0].isidentifier() else f"did you mean {close[0]!r}? Quote it in SQL: `{close[0]}`."
+    return QueryError(place, "unknown column", got=repr(name), hint=hint)
 
 
 def literal(value: object) -> str:

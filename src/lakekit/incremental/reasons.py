@@ -20,7 +20,7 @@ WORDS: Final = {
     "no_schema_id": "the message names no schema",
     "no_scheme": "has no scheme such as https:",
     "no_such_time": "is a time that a clock change leaves out",
-    "no_time_zone": "has no time zone",
+    "no_time_zone": "has no time zone, and the rule gives none: write time_zone=",
     "not_a_boolean": "is neither true nor false",
     "not_a_country": "is no country",
     "not_a_currency": "is no currency",

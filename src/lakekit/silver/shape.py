@@ -67,6 +67,7 @@ def select(batch: Batch, columns: Mapping[str, str], *, rest: Literal["keep", "d
     Raises:
         QueryError: An expression doesn't parse, or names an unknown column or function.
         SchemaError: A name is one that lakekit keeps for itself, or ``drop`` names an unknown column.
+        ConfigError: ``columns`` is no mapping.
 
     >>> import lakekit as lk, tempfile
     >>> batch = lk.from_frame(lk.connect(tempfile.mkdtemp()), [{"id": 1, "price": 2, "quantity": 3}], run_id="a")
@@ -75,6 +76,13 @@ def select(batch: Batch, columns: Mapping[str, str], *, rest: Literal["keep", "d
     """
     if rest not in ("keep", "drop"):
         raise ConfigError("select(rest=)", "expected 'keep' or 'drop'", got=repr(rest))
+    if not isinstance(columns, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] -- users are not type-checked
+        raise ConfigError(
+            "select(columns=)",
+            "expected names and the expressions they are made of",
+            got=type(columns).__name__,
+            hint="write {'amount': 'price * quantity', 'order_id': 'order_id'}.",
+        )
     system.refuse_reserved(columns, place="select()")
     unknown = [name for name in drop if name not in batch.columns]
     if unknown:

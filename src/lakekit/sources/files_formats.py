@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES: Final = 8 << 20
 BATCH_ROWS: Final = 65_536
+_NOT_UTF8: Final = "its characters are not UTF-8"
+_OTHER_DELIMITERS: Final = ";\t|,"
 
 
 class Reader(Protocol):
@@ -53,11 +55,10 @@ def _reading(place: str, what: str, call: Callable[[], _T]) -> _T:
     except pa.ArrowNotImplementedError:
         failure = SourceConfigError(place, f"holds {what} that is not supported", hint="write the file in a simpler form.")
     except (pa.ArrowException, OSError, EOFError, UnicodeError) as error:
-        failure = SourceConfigError(
-            place,
-            f"cannot be read as {what}{_harmless(str(error))}",
-            hint="it may be truncated, or not be what format= says: mend it, or move it away.",
-        )
+        meaning = _harmless(str(error))
+        hint = "it may be truncated, or not be what format= says: mend it, or move it away."
+        hint = "write encoding='latin-1', or whatever it was written in." if meaning == _NOT_UTF8 and what == "CSV" else hint
+        failure = SourceConfigError(place, f"cannot be read as {what}" + (f": {meaning}" if meaning else ""), hint=hint)
     raise failure  # not in the handlers, so that Arrow's text does not hang on the new error
 
 
@@ -66,16 +67,16 @@ def _harmless(text: str) -> str:
     for words, meaning in (
         ("Expected", "a row with more or fewer fields than the header"),
         ("Empty", "it is empty"),
+        ("UTF8", _NOT_UTF8),
         ("conversion error", "a value that is not of its column's type"),
         ("magic bytes", "its end is missing"),
-        ("UTF8", "its characters are not UTF-8"),
         ("unexpected field", "a field that schema= lacks"),
         ("changed from", "a field of two types"),
         ("JSON parse error", "a line that is not one JSON object"),
         ("straddling object", "a line that is not one JSON object"),
     ):
         if words in text:
-            return f": {meaning}"
+            return meaning
     return ""
 
 
@@ -138,6 +139,7 @@ class CsvReader:
         with _reading(self.place, "CSV", lambda: self._open({}, block=1 << 20)) as reader:
             columns = reader.schema.names
         given = {} if self.given is None else {field.name: field.type for field in self.given}
+        self._refuse_one_column_of_many(columns, given)
         fields: list[Any] = [pa.field(name, given.get(name, pa.string())) for name in columns]
         return pa.schema(fields)
 
@@ -148,6 +150,17 @@ class CsvReader:
         types = {name: schema.field(name).type for name in self.schema().names}
         with _reading(self.place, "CSV", lambda: self._open(types, block=BLOCK_BYTES)) as reader:
             yield from _stepwise(iter(reader), self.place, "CSV")
+
+    def _refuse_one_column_of_many(self, columns: list[str], given: Mapping[str, pa.DataType]) -> None:
+        """Ingested so, the file would count as read, and its rows would be of no use."""
+        meant = next((character for character in _OTHER_DELIMITERS if character in columns[0]), None) if len(columns) == 1 else None
+        if meant is not None and columns[0] not in given:
+            raise SchemaError(
+                self.place,
+                f"its header is one column, with {meant!r} in its name",
+                got=f"delimiter={self.dialect.delimiter!r}",
+                hint=f"write delimiter={meant!r}; if it is one column, name it in schema=.",
+            )
 
     def _empty(self) -> bool:
         return _reading(self.place, "CSV", lambda: self.path.stat().st_size == 0)

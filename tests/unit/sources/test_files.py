@@ -294,6 +294,25 @@ def test_a_column_of_lakekits_own_is_refused(tmp_path: Path) -> None:
         Bronze().ingest(sources.Files(tmp_path, format="parquet"))
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_a_header_that_another_delimiter_would_divide_is_refused(tmp_path: Path, delimiter: str) -> None:
+    text(tmp_path / "a.csv", delimiter.join(["id", "city"]) + "\n" + delimiter.join(["1", "Bonn"]) + "\n")
+    with pytest.raises(SchemaError) as caught:
+        Bronze().ingest(sources.Files(tmp_path, format="csv"))
+    assert f"delimiter={delimiter!r}" in caught.value.hint
+    assert business(Bronze().ingest(sources.Files(tmp_path, format="csv", delimiter=delimiter))) == [{"id": "1", "city": "Bonn"}]
+    meant = sources.Files(tmp_path, format="csv", schema=pa.schema({delimiter.join(["id", "city"]): pa.string()}))
+    assert len(Bronze().ingest(meant)) == 1
+
+
+def test_characters_of_another_encoding_are_an_error_that_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("id,city\n1,Köln\n".encode("latin-1"))
+    with pytest.raises(SourceConfigError, match="not UTF-8") as caught:
+        Bronze().ingest(sources.Files(tmp_path, format="csv"))
+    assert "encoding=" in caught.value.hint
+    assert business(Bronze().ingest(sources.Files(tmp_path, format="csv", encoding="latin-1"))) == [{"id": "1", "city": "Köln"}]
+
+
 def test_a_column_named_twice_is_refused(tmp_path: Path) -> None:
     text(tmp_path / "a.csv", "id,id\n1,2\n")
     with pytest.raises(SchemaError, match=r"two columns of one name"):

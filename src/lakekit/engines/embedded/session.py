@@ -177,7 +177,9 @@ class DuckSession:
             return QueryError(
                 "query", "needs more memory than it may use", hint="raise connect(memory_limit=), or give more room to spill."
             )
-        return QueryError("query", "can't be evaluated", got=str(error).splitlines()[0])
+        first = str(error).splitlines()[0]
+        hint = "CAST one of them, or give the column a rule in clean() first." if "explicit cast" in first else ""
+        return QueryError("query", "can't be evaluated", got=first, hint=hint)
 
     # The verbs
 
