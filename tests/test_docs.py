@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import io
 import re
 from pathlib import Path
 
@@ -13,60 +11,46 @@ import pytest
 
 import lakekit as lk
 from examples.shop import world
+from tests import pages
+from tests.pages import PAGES, ROOT, blocks, run
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"^```python(?P<mark>[^\n]*)\n(?P<code>.*?)^```", re.DOTALL | re.MULTILINE)
-NEED_A_SERVER = {
-    "README.md",
-    "docs/how-to/airflow.md",
-    "docs/how-to/cdc.md",
-    "docs/how-to/cron.md",
-    "docs/how-to/dagster.md",
-    "docs/how-to/prefect.md",
-    "docs/how-to/databricks.md",
-    "docs/how-to/kafka.md",
-    "docs/how-to/mongo.md",
-    "docs/how-to/postgres-types.md",
-    "docs/how-to/postgres.md",
-    "docs/how-to/spark-sources.md",
-    "docs/how-to/spark.md",
-}
+NEEDS = {"airflow", "kafka", "mongo", "postgres", "spark"}
 
 
-def blocks(page: Path) -> list[tuple[str, str]]:
-    """The marks and the code of a page's blocks."""
-    return [(found["mark"].strip(), found["code"]) for found in BLOCK.finditer(page.read_text(encoding="utf-8"))]
-
-
-def run(code: list[str], page: Path) -> None:
-    namespace: dict[str, object] = {"__name__": page.stem}
-    with contextlib.redirect_stdout(io.StringIO()):
-        for part in code:
-            exec(compile(part, str(page), "exec"), namespace)
-
-
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if any(not (block.needs or block.source) for block in blocks(page))], ids=pages.name
+)
 def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    run([code for mark, code in blocks(page) if mark != "notest"], page)
+    run([block.code for block in blocks(page) if not (block.needs or block.source)], page)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_only_what_needs_a_server_is_not_run(page: Path) -> None:
-    marks = {mark for mark, _ in blocks(page)}
-    assert marks <= {"", "notest"}
-    assert "notest" not in marks or str(page.relative_to(ROOT)) in NEED_A_SERVER
+@pytest.mark.parametrize("page", PAGES, ids=pages.name)
+def test_only_what_needs_a_server_is_not_run_here_and_what_is_shown_of_a_file_stands_there(page: Path) -> None:
+    for block in blocks(page):
+        assert block.needs is None or block.needs in NEEDS
+        assert block.source is None or block.code in (ROOT / block.source).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=pages.name)
+def test_every_fence_is_one_that_the_site_knows(page: Path) -> None:
+    fences = re.findall(r"^ *```(.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(fences) % 2 == 0
+    assert all(re.fullmatch(r"\w+", words) for words in fences[::2]), (
+        "the renderer takes a fence with more words for text, and the next one for its end"
+    )
+    assert not any(fences[1::2])
+    assert fences[::2].count("python") == len(blocks(page))
 
 
 def test_the_pipeline_of_the_readme_runs(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(world.SCHEMA)
         connection.execute(world.HOURS[0].sql)
-    ((_, code),) = blocks(ROOT / "README.md")
-    assert "postgresql://reader@db/shop" in code
+    (block,) = blocks(ROOT / "README.md")
+    assert "postgresql://reader@db/shop" in block.code
     monkeypatch.chdir(tmp_path)
-    run([code.replace("postgresql://reader@db/shop", database)], ROOT / "README.md")
+    run([block.code.replace("postgresql://reader@db/shop", database)], ROOT / "README.md")
     assert lk.read(lk.connect("lake"), "gold.fact_orders").count() == 3
 
 

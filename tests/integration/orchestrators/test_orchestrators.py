@@ -47,12 +47,3 @@ def test_a_database_that_does_not_answer_ends_cron_with_what_to_do(tmp_path: Pat
     )
     assert done.returncode == 1
     assert "SourceError" in done.stderr
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_shows_the_code_that_runs(name: str) -> None:
-    page = (ROOT / "docs" / "how-to" / f"{name}.md").read_text(encoding="utf-8")
-    shown = page.partition("```python notest\n")[2].partition("```")[0]
-    code = (ROOT / "examples" / "orchestrators" / PAGES[name]).read_text(encoding="utf-8")
-    assert shown.strip()
-    assert shown in code
