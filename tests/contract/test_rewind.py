@@ -35,6 +35,44 @@ def test_from_the_beginning_everything_comes_again_and_changes_nothing(filled: A
     assert new(filled) == []
 
 
+def test_what_is_read_again_by_other_rules_counts_though_it_is_as_old(lake: Any) -> None:
+    lk.append(frame(lake, "a", *({"id": number, "name": f"name {number}"} for number in range(9))), into=UP)
+
+    def step(words: str) -> lk.Commit:
+        return lk.merge(lk.select(lk.read_new(lake, UP, into=DOWN), {"id": "id", "name": words}), key="id")
+
+    step("name")
+    lk.rewind(lake, into=DOWN, upstream=UP, to=None)
+    assert step("upper(name)").updated == 9
+    lk.rewind(lake, into=DOWN, upstream=UP, to=None)
+    assert step("upper(name)").unchanged == 9
+    assert living(lake, DOWN, "name") == [(f"NAME {number}",) for number in range(9)]
+
+
+def test_a_row_that_a_condition_left_out_comes_when_the_condition_is_another_one(lake: Any) -> None:
+    lk.append(frame(lake, "a", {"id": 1, "price": 2}, {"id": 2, "price": 9}), into=UP)
+
+    def step(condition: str) -> lk.Commit:
+        return lk.merge(lk.where(lk.read_new(lake, UP, into=DOWN), condition), key="id")
+
+    step("price < 5")
+    lk.rewind(lake, into=DOWN, upstream=UP, to=None)
+    step("price < 10")
+    assert living(lake, DOWN, "id") == [(1,), (2,)]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_rows_as_old_as_each_other_the_same_one_counts_in_any_order_after_a_rewind_too(lake: Any, order: tuple[int, int]) -> None:
+    lk.append(frame(lake, "a", {"id": 1, "at": 1, "name": "x"}), into=UP)
+    lk.merge(lk.read_new(lake, UP, into=DOWN), key="id", order_by="at")
+    lk.rewind(lake, into=DOWN, upstream=UP, to=None)
+    lk.merge(lk.read_new(lake, UP, into=DOWN), key="id", order_by="at")
+    for number in order:
+        lk.append(frame(lake, f"b{number}", {"id": 1, "at": 2, "name": f"tie {number}"}), into=UP)
+        lk.merge(lk.read_new(lake, UP, into=DOWN), key="id", order_by="at")
+    assert living(lake, DOWN, "name") == [("tie 0",)]
+
+
 def test_back_to_a_snapshot_an_instant_or_a_tag(filled: Any) -> None:
     table = foreign(filled, UP)
     first = table.metadata.snapshots[0]

@@ -57,6 +57,20 @@ def is_lost(state: TableState) -> bool:
     )
 
 
+def writes_since_rewind(state: TableState) -> tuple[int, ...] | None:
+    """The ids of the writes since the bookmark was set back, as far as their snapshots are there. None: it never was."""
+    epoch = stored(state).epoch
+    if not epoch:
+        return None
+    found: list[int] = []
+    for snapshot in state.ancestry():
+        if BOOKMARK in snapshot.summary and Stored.from_json(snapshot.summary[BOOKMARK]).epoch < epoch:
+            break
+        if WRITE_ID in snapshot.summary:
+            found.append(int(snapshot.summary[WRITE_ID]))
+    return tuple(found)
+
+
 def judge(state: TableState, bookmark: Bookmark, write_id: int) -> Verdict:
     """Whether a write may go on, or was done before.
 

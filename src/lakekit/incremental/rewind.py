@@ -23,7 +23,8 @@ from lakekit.sources.protocol import Source
 def rewind(lake: Lake, *, into: TableName, upstream: TableName | Source, to: int | datetime | str | Mapping[str, object] | None) -> Commit:
     """Set back (or forth) how far a table has consumed one of its upstreams. The rows stay; the next run reads from there again.
 
-    A keyed write takes what it has seen before as unchanged. A batch that was read before the rewind is not written any more.
+    A keyed write takes what it has seen before as unchanged. Where the same row means something else now, since the pipeline's rules are
+    others, the new meaning counts. A batch that was read before the rewind is not written any more.
 
     Args:
         lake: Where the table is.

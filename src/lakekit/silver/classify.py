@@ -56,6 +56,8 @@ class Spec:
     Attributes:
         current: Each incoming row is what its upstream, kept by the same key, holds now. So of equal instants it is the later one: a row that
             was looked up again keeps its own.
+        again: The write ids since the bookmark was set back: a row of an earlier write yields to what is read again, as rules may be others
+            now. None: it never was set back.
     """
 
     key: tuple[str, ...]
@@ -68,6 +70,7 @@ class Spec:
     when_not_matched: WhenNotMatched = "insert"
     duplicates: Duplicates = "last"
     null_keys: NullKeys = "reject"
+    again: tuple[int, ...] | None = None
 
 
 @attrs.frozen(eq=False)
@@ -299,8 +302,13 @@ def _class(work: Work, held: pa.Schema, spec: Spec, *, buried: bool, late: str |
     if order and not spec.current:  # otherwise what comes now is later
         business = [name for name in incoming if name in stored and not system.is_system(name)]
         one, other = (digest([schema.field(name) for name in business], prefix=side) for schema, side in ((given, "s."), (held, "t.")))
+        tied = f"{age} = 0" + (f" AND {_written_in(spec.again)}" if spec.again is not None and system.WRITE_ID in stored else "")
         cases += [
-            f"WHEN {age} = 0 AND {gone} <> (NOT {alive}) AND NOT {gone} THEN 'late'",
-            f"WHEN {age} = 0 AND {gone} = (NOT {alive}) {f'AND NOT {one} > {other} THEN' if ties else 'THEN'} '{'late' if ties else 'tie'}'",
+            f"WHEN {tied} AND {gone} <> (NOT {alive}) AND NOT {gone} THEN 'late'",
+            f"WHEN {tied} AND {gone} = (NOT {alive}) {f'AND NOT {one} > {other} THEN' if ties else 'THEN'} '{'late' if ties else 'tie'}'",
         ]
     return f"CASE {' '.join(cases)} WHEN {gone} AND {alive} THEN 'delete' ELSE 'update' END"
+
+
+def _written_in(writes: Sequence[int]) -> str:
+    return f"coalesce(t.`{system.WRITE_ID}` IN ({', '.join(map(str, writes))}), false)" if writes else "false"

@@ -56,7 +56,8 @@ def merge(
 ) -> Commit:
     """Keep a table by key: insert, update, delete, or leave alone, in one commit with the batch's bookmark.
 
-    Several rows of one key reduce to the last. A row older than the stored one never wins, so batches may come in any order. Rows are
+    Several rows of one key reduce to the last. A row older than the stored one never wins, so batches may come in any order. Of two rows
+    as old as each other the same one wins in any order; but what is read again after a `rewind` wins over what was written before it. Rows are
     compared null-safe and by structure; those that change nothing are not written, and a batch that changes nothing makes no snapshot.
     A column that the batch lacks keeps its stored value, and is NULL in new rows; so do all columns of a row deleted by its key alone.
 
@@ -148,7 +149,8 @@ def merge(
         def plan(state: TableState, write_id: int) -> cas.Planned:
             # At each attempt: others may have buried more.
             dead = _note_deleted(batch.lake, session, into_, work, spec, dry_run=dry_run) if deletes.mode == "hard" else None
-            planned = classify(session, state, attrs.evolve(work, figures=figures), spec, write_id, dead=dead)
+            now = attrs.evolve(spec, again=cas.writes_since_rewind(state)) if batch.bookmark.spans else spec
+            planned = classify(session, state, attrs.evolve(work, figures=figures), now, write_id, dead=dead)
             if planned.too_late is not None:
                 rejects.refuse_too_many(planned.figures.rejected, planned.figures.read, max_reject_fraction, into=into_)
                 late = rejects.gather(session, into_, _too_late(batch, work, planned.too_late, spec))
