@@ -35,6 +35,18 @@ def blocks(page: Path) -> list[Block]:
     return [Block(match["code"], *((match["what"] if match["mark"] == mark else None) for mark in ("needs", "from"))) for match in found]
 
 
+def needs(page: Path) -> set[str]:
+    """What the blocks of a page need."""
+    return {block.needs for block in blocks(page) if block.needs}
+
+
+def replaced(code: str, addresses: Mapping[str, str]) -> str:
+    """Code with other addresses."""
+    for shown, there in addresses.items():
+        code = code.replace(shown, there)
+    return code
+
+
 def name(page: Path) -> str:
     """The page's path in the repository."""
     return str(page.relative_to(ROOT))

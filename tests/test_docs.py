@@ -6,23 +6,24 @@ import inspect
 import re
 from pathlib import Path
 
-import psycopg
 import pytest
 
 import lakekit as lk
-from examples.shop import world
 from tests import pages
-from tests.pages import PAGES, ROOT, blocks, run
+from tests.pages import PAGES, ROOT, Block, blocks, run
 
-NEEDS = {"airflow", "kafka", "mongo", "postgres", "spark"}
+NEEDS = {"airflow", "java", "kafka", "mongo", "postgres", "replica set", "rest", "s3", "spark"}
+"""Each has a test that runs its blocks."""
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if any(not (block.needs or block.source) for block in blocks(page))], ids=pages.name
-)
+def runs_here(block: Block) -> bool:
+    return block.needs is None and block.source is None
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(map(runs_here, blocks(page)))], ids=pages.name)
 def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    run([block.code for block in blocks(page) if not (block.needs or block.source)], page)
+    run([block.code for block in blocks(page) if runs_here(block)], page)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=pages.name)
@@ -41,17 +42,6 @@ def test_every_fence_is_one_that_the_site_knows(page: Path) -> None:
     )
     assert not any(fences[1::2])
     assert fences[::2].count("python") == len(blocks(page))
-
-
-def test_the_pipeline_of_the_readme_runs(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute(world.SCHEMA)
-        connection.execute(world.HOURS[0].sql)
-    (block,) = blocks(ROOT / "README.md")
-    assert "postgresql://reader@db/shop" in block.code
-    monkeypatch.chdir(tmp_path)
-    run([block.code.replace("postgresql://reader@db/shop", database)], ROOT / "README.md")
-    assert lk.read(lk.connect("lake"), "gold.fact_orders").count() == 3
 
 
 def test_every_public_function_has_an_example_that_runs() -> None:

@@ -19,6 +19,7 @@ import lakekit as lk
 from examples.shop import pipeline, world
 from examples.shop.servers import Shop
 from lakekit.testing.checks import heads
+from tests import pages
 from tests.integration.spark.shops import opened, rows
 
 if TYPE_CHECKING:
@@ -26,6 +27,18 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[3]
 COMMAND = ROOT / ".venv-airflow" / "bin" / "airflow"
+PAGE = ROOT / "docs" / "how-to" / "airflow.md"
+DAG = """
+from airflow.sdk import dag
+
+
+@dag(schedule=None)
+def page():
+    users()
+
+
+page()
+"""
 HOURLY = ("shop_bronze", "shop_deletes", "shop_silver", "shop_gold")
 
 
@@ -82,15 +95,21 @@ def airflow(shop: Shop, mongo: str, tmp_path: Path) -> Airflow:
     return Airflow(environment, tmp_path / "lake")
 
 
-def test_the_hourly_batch_brings_bronze(airflow: Airflow, shop: Shop) -> None:
+def test_the_page_shows_a_task_that_runs_and_the_hourly_batch_goes_on_from_there(airflow: Airflow, shop: Shop, tmp_path: Path) -> None:
     shop.let_pass(world.HOURS[0])
-    airflow.run("shop_bronze")
     lake = lk.connect(airflow.lake)
+    (block,) = pages.blocks(PAGE)
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "page.py").write_text(f"{block.code}\n\n{DAG}")
+    attrs.evolve(airflow, environment={**airflow.environment, "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path / "dags")}).run("page")
+    read = lk.read(lake, "bronze.postgres_users").count()
+    airflow.run("shop_bronze")
+    assert lk.read(lake, "bronze.postgres_users").count() == read
     counts = {table: lk.read(lake, table).count() for table in lake.tables() if not table.endswith("__rejects")}
     assert set(counts) == {"bronze.postgres_users", "bronze.postgres_orders", "bronze.mongo_orders", "bronze.kafka_events"}
     assert all(counts.values())
     summary = lake.load("bronze.postgres_users", place="test").snapshots.popitem()[1].summary  # type: ignore[attr-defined]
-    assert summary["airflow.dag_id"] == "shop_bronze"
+    assert summary["airflow.dag_id"] == "page"
 
 
 @pytest.mark.slow
