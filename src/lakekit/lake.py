@@ -77,6 +77,16 @@ class Lake(Shown):
         return [names.text(found) for found in self.engine.tables()]
 
 
+def require_lake(lake: object, *, place: str) -> None:
+    """Raise where something else than a lake is given: a folder's name, mostly.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if not isinstance(lake, Lake):
+        raise ConfigError(place, "expected a lake first", got=type(lake).__name__, hint='write lake = lk.connect("lake/"), and give that.')
+
+
 def _engine(target: object, catalog: str | None, *, create_namespaces: bool, **settings: Any) -> tuple[Engine, str]:
     """The engine that works on a target, and the name of its catalog."""
     if type(target).__module__.startswith("pyspark."):

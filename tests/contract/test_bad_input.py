@@ -32,6 +32,8 @@ MISTAKES: dict[str, tuple[type[LakekitError], Callable[[Any], object]]] = {
     "a table name with a quote": (ConfigError, lambda lake: lk.read(lake, 'bronze.thi"ngs')),
     "a table name that is a number": (ConfigError, lambda lake: lk.read(lake, 7)),  # type: ignore[arg-type]
     "an unknown catalog": (ConfigError, lambda lake: lk.read(lake, "prod.bronze.things")),
+    "a folder for a lake": (ConfigError, lambda lake: lk.read(lake.where, "bronze.things")),  # type: ignore[arg-type]
+    "a folder to ingest into": (ConfigError, lambda lake: lk.ingest(lake.where, lk.testing.Source([]), into="bronze.things")),  # type: ignore[arg-type]
     "a missing table": (TableNotFoundError, lambda lake: lk.read(lake, "bronze.thinks")),
     "no table to write to": (ConfigError, lambda lake: lk.append(frame(lake, "b", {"id": 1}))),
     "another table than the batch was read for": (ConfigError, lambda lake: lk.append(new(lake), into="silver.others")),

@@ -25,6 +25,7 @@ from lakekit.engines.sql import literal
 from lakekit.engines.types import arrow_type, ident
 from lakekit.errors import ConfigError
 from lakekit.incremental import cas, forgotten, rejects, target
+from lakekit.lake import require_lake
 from lakekit.names import Identifier, TableName
 from lakekit.operations import operation, timed
 from lakekit.sources.protocol import Overlap, Source, Target
@@ -134,6 +135,7 @@ def take(lake: Lake, source: Source, *, into: TableName, options: Options, now: 
 
 def _take(lake: Lake, source: Source, *, into: TableName, options: Options, now: datetime | None) -> tuple[Commit, bool]:
     place = options.place
+    require_lake(lake, place=f"{place}()")
     if not isinstance(source, Source):  # pyright: ignore[reportUnnecessaryIsInstance] -- users are not type-checked
         raise ConfigError(
             f"{place}()", "expected a source", got=type(source).__name__, hint="write shop.table('public.users', cursor='last_updated_at')."

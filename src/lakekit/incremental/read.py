@@ -17,7 +17,7 @@ from lakekit.engines.plan import Node, Query, Scan, TableState
 from lakekit.engines.types import arrow_type
 from lakekit.errors import ConfigError
 from lakekit.incremental import cas, change_log, changes, contract
-from lakekit.lake import Lake
+from lakekit.lake import Lake, require_lake
 from lakekit.lineage import Lineage
 from lakekit.names import Identifier, TableName
 
@@ -41,6 +41,7 @@ def read(lake: Lake, table: TableName, *, as_of: int | datetime | str | None = N
     >>> lk.read(lake, "bronze.things").to_arrow().column("id").to_pylist()
     [1]
     """
+    require_lake(lake, place="read()")
     state = lake.load(table, place="read()")
     rows = Scan(state, state.head if as_of is None else snapshot_at(lake, state, as_of, place=f"read(as_of=): {state.label}"))
     if deleted or system.DELETED_AT not in state.schema.names:
@@ -119,6 +120,7 @@ class Reading:
 
 def consume(lake: Lake, table: TableName, into: TableName, *, place: str) -> Reading:
     """What ``into`` has not consumed of a table."""
+    require_lake(lake, place=f"{place}()")
     target = lake.identifier(into, place=f"{place}(into=)")
     state = lake.load(table, place=f"{place}()")
     if state.name == target:
@@ -156,6 +158,7 @@ def from_frame(lake: Lake, frame: object, *, run_id: str, now: datetime | None =
     >>> lk.from_frame(lake, [{"id": 1, "name": "Ada"}], run_id="2026-01-01").business_columns
     ['id', 'name']
     """
+    require_lake(lake, place="from_frame()")
     if not isinstance(run_id, str) or not run_id:  # pyright: ignore[reportUnnecessaryIsInstance] -- users are not type-checked
         raise ConfigError(
             "from_frame(run_id=)",
