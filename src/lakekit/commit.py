@@ -37,7 +37,9 @@ _CHECKS: Final = "lakekit.checks"
 RECORDED_AT: Final = "lakekit.recorded_at"
 OPERATION: Final = "lakekit.operation"
 _TOTAL: Final = "total"
-_GAUGES: Final = frozenset({"lakekit_rows_waiting", "lakekit_source_lag_messages", "lakekit_upkeep_due", "lakekit_last_commit_timestamp_seconds"})
+_GAUGES: Final = frozenset(
+    {"lakekit_rows_waiting", "lakekit_source_lag_messages", "lakekit_upkeep_due", "lakekit_last_commit_timestamp_seconds"}
+)
 _MOST_DELETES: Final = 0.05
 _MANY_FILES: Final = 100
 _SMALL_FILE: Final = 16_000_000
