@@ -42,6 +42,7 @@ def test_the_pages_on_spark_run(page: Path, server: Server, tmp_path: Path) -> N
     assert given["lake"].tables() == []
 
 
+@pytest.mark.slow
 def test_the_page_on_sources_read_by_spark_runs(
     server: Server, database: str, mongo: str, market: Database[dict[str, Any]], kafka: KafkaServer, tmp_path: Path
 ) -> None:
