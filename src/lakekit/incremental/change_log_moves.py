@@ -106,29 +106,42 @@ def _lost(session: Session, state: TableState, snapshot: int | None, halves: Nod
         Query(f"SELECT {names}, max({when('l')[1]}) AS latest FROM log l GROUP BY 1, 2", {"log": window(state, snapshot, least)})
     )
     beyond = f"h.time > {EARLIEST} AND {{}}.latest >= h.time + INTERVAL '1' HOUR"
-    some = Query(
-        f"SELECT h.* FROM halves h LEFT SEMI JOIN latest l ON l.topic = h.topic AND {beyond.format('l')}",
-        {"halves": halves, "latest": latest},
+    some = session.stage(
+        Query(
+            f"SELECT h.* FROM halves h LEFT SEMI JOIN latest l ON l.topic = h.topic AND {beyond.format('l')}",
+            {"halves": halves, "latest": latest},
+        )
     )
     if not count(session, some):
         return None
-    known = Query(
-        f"SELECT DISTINCT {names}, l.`{system.SOURCE_KEY}` AS key FROM log l LEFT SEMI JOIN halves h "
-        f"ON h.topic = l.`{system.KAFKA_TOPIC}` AND h.origin = l.`{system.SOURCE_KEY}`",
-        {"log": Scan(state, snapshot), "halves": some},
-        ordered=True,
+    stands = session.stage(
+        Query(
+            f"SELECT DISTINCT {names}, l.`{system.SOURCE_KEY}` AS key FROM log l LEFT SEMI JOIN halves h "
+            f"ON h.topic = l.`{system.KAFKA_TOPIC}` AND h.origin = l.`{system.SOURCE_KEY}`",
+            {"log": Scan(state, snapshot), "halves": some},
+            ordered=True,
+        )
     )
-    stands = session.stage(known)
-    anywhere = Query(
-        f"SELECT h.topic, p.partition, h.origin AS key FROM halves h JOIN (SELECT DISTINCT {names} FROM log l) p ON p.topic = h.topic "
-        "LEFT ANTI JOIN stands s ON s.topic = h.topic AND s.key = h.origin",
-        {"halves": some, "log": Scan(state, snapshot), "stands": stands},
+    everywhere = session.stage(Query(f"SELECT DISTINCT {names} FROM log l", {"log": Scan(state, snapshot)}))
+    unknown = session.stage(
+        Query(
+            "SELECT h.topic, h.origin FROM halves h LEFT ANTI JOIN stands s ON s.topic = h.topic AND s.key = h.origin",
+            {"halves": some, "stands": stands},
+        )
     )
-    reached = Query(
-        f"SELECT s.topic, s.key, min(coalesce(l.latest, {EARLIEST})) AS latest "
-        "FROM (SELECT topic, partition, key FROM stands UNION ALL SELECT topic, partition, key FROM anywhere) s "
-        "LEFT JOIN latest l ON l.topic = s.topic AND l.partition = s.partition GROUP BY s.topic, s.key",
-        {"stands": stands, "anywhere": anywhere, "latest": latest},
+    anywhere = session.stage(
+        Query(
+            "SELECT p.topic, p.partition, u.origin AS key FROM unknown u JOIN everywhere p ON p.topic = u.topic",
+            {"unknown": unknown, "everywhere": everywhere},
+        )
+    )
+    reached = session.stage(
+        Query(
+            f"SELECT s.topic, s.key, min(coalesce(l.latest, {EARLIEST})) AS latest "
+            "FROM (SELECT topic, partition, key FROM stands UNION ALL SELECT topic, partition, key FROM anywhere) s "
+            "LEFT JOIN latest l ON l.topic = s.topic AND l.partition = s.partition GROUP BY s.topic, s.key",
+            {"stands": stands, "anywhere": anywhere, "latest": latest},
+        )
     )
     lost = session.stage(
         Query(
@@ -192,9 +205,9 @@ def _closed(session: Session, keys: Node, following: Callable[[Node], Query]) ->
     """Keys, and all that follow from them."""
     known = frontier = session.stage(Query("SELECT DISTINCT topic, key FROM keys", {"keys": keys}))
     while True:
-        fresh = Query(
-            f"SELECT f.* FROM found f LEFT ANTI JOIN known k ON {same('f', 'k', KEY)}", {"found": following(frontier), "known": known}
-        )
+        # Staged before it is joined: Spark's optimizer loses a column where it carries an anti join below a DISTINCT.
+        found = session.stage(following(frontier))
+        fresh = Query(f"SELECT f.* FROM found f LEFT ANTI JOIN known k ON {same('f', 'k', KEY)}", {"found": found, "known": known})
         frontier = session.stage(fresh)
         if not count(session, frontier):
             return known
