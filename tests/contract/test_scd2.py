@@ -257,6 +257,20 @@ def test_events_that_came_late_and_those_that_say_nothing_new_are_counted(lake: 
     assert put(lake, "c", event(1, 8, "c"), event(2, 3, None, "delete")).unchanged == 0
 
 
+def test_members_count_as_deleted_when_their_open_version_ends_and_no_other_one_begins(lake: Any) -> None:
+    for mode in ("close", "hard"):
+        for open_until in (None, "9999-12-31"):
+            table, options = f"gold.{mode}_{open_until is None}", {"deletes": lk.Deletes(mode), "open_until": open_until}  # type: ignore[arg-type]
+
+            def put(run: str, *events: dict[str, Any], table: str = table, options: dict[str, Any] = options) -> int:
+                return lk.merge_scd2(frame(lake, run, *events), into=table, key="id", effective_at="at", **options).deleted
+
+            assert put("a", event(1, 0, "a"), event(1, 9, "c"), event(2, 0, "x"), event(3, 0, "y")) == 0
+            assert put("b", event(1, 4, "late"), event(2, 4, "next")) == 0, "what a late event shortens was no open version"
+            assert put("c", event(1, 12, None, "delete"), event(2, 5, None, "delete"), event(2, 6, "again")) == 1
+            assert put("d", event(1, 11, "late"), event(3, 1, None, "delete")) == 1
+
+
 # Lateness.
 
 

@@ -25,7 +25,7 @@ from lakekit.gold import scd2_memory as memory
 from lakekit.gold import scd2_recorded as recorded
 from lakekit.gold.scd2_dimension import NewColumn
 from lakekit.gold.scd2_snapshot import EFFECTIVE_AT, for_snapshots
-from lakekit.gold.scd2_spec import CHANGE, IS_CURRENT, SAYS, Scd2Spec, merge_on, state_columns
+from lakekit.gold.scd2_spec import CHANGE, IS_CURRENT, SAYS, Scd2Spec, instant_literal, merge_on, state_columns
 from lakekit.gold.scd2_sql import changes_sql, counts_sql, members_sql
 from lakekit.incremental import cas, rejects, sides, target
 from lakekit.names import Columns, TableName, text
@@ -246,13 +246,11 @@ def _plan(
             {"changes": changes, "members": members},
         )
     staged = session.stage(Query(f"SELECT *, CAST({write_id} AS BIGINT) AS `{system.WRITE_ID}` FROM changes", {"changes": changes}))
-    keys = ", ".join(map(ident, spec.key))
     found: dict[str, Any] = session.one(
         Query(
             "SELECT count(CASE WHEN _change = 'insert' THEN 1 END) AS inserted, count(CASE WHEN _change = 'update' THEN 1 END) AS updated, count(CASE WHEN _change = 'delete' THEN 1 END) AS removed, "
-            f"(SELECT count(*) FROM (SELECT {keys} FROM c GROUP BY {keys} HAVING max(CASE WHEN `{IS_CURRENT}` AND _change <> 'delete' THEN 1 ELSE 0 END) = 0)) AS closed "
-            "FROM c",
-            {"c": staged},
+            f"({_ended_sql(spec, foreign=foreign)}) AS ended FROM c",
+            {"c": staged, "versions": inputs["versions"]},
         )
     )
     told: dict[str, Any] = session.one(Query(counts_sql(spec), {**inputs, "changes": staged}))
@@ -260,7 +258,7 @@ def _plan(
         figures,
         inserted=found["inserted"],
         updated=found["updated"],
-        deleted=found["closed"],
+        deleted=found["ended"],
         removed=found["removed"],
         late=told["late"],
         unchanged=figures.unchanged + told["unchanged"],
@@ -270,6 +268,20 @@ def _plan(
         return recorded.planned(session, state, staged, inputs["versions"], spec, figures, now)
     rows = Query(f"SELECT * EXCEPT ({SAYS}) FROM staged", {"staged": staged})
     return cas.Planned(figures, (lambda: session.merge(state, rows, on=merge_on(spec, foreign=foreign))) if touched else None)
+
+
+def _ended_sql(spec: Scd2Spec, *, foreign: bool) -> str:
+    """SQL for how many members had an open version, of those in ``versions``, and have none after the changes ``c``."""
+    vt = f"v.{ident(spec.valid_to)}"
+    was_open = f"{vt} IS NULL"
+    if spec.open_until is not None:
+        was_open = f"({was_open} OR {vt} = {instant_literal(spec.open_until, spec.instant_type, place='merge_scd2(open_until=)')})"
+    same = " AND ".join(f"v.{ident(name)} = c.{ident(name)}" for name in merge_on(spec, foreign=foreign))
+    keys = [ident(name) for name in spec.key]
+    gone = f"c._change = 'delete' OR (c._change = 'update' AND NOT c.`{IS_CURRENT}`)"
+    ended = f"SELECT {', '.join(f'v.{name}' for name in keys)} FROM versions v JOIN c ON {same} WHERE {was_open} AND ({gone})"
+    still = f"SELECT {', '.join(keys)} FROM c WHERE `{IS_CURRENT}` AND _change <> 'delete'"
+    return f"SELECT count(*) FROM ({ended}) e LEFT ANTI JOIN ({still}) o ON {' AND '.join(f'e.{name} = o.{name}' for name in keys)}"
 
 
 def _last_number(session: Session, state: TableState, spec: Scd2Spec) -> int:
