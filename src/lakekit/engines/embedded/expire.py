@@ -14,11 +14,13 @@ from urllib.parse import urlsplit
 
 import pyarrow.fs as pafs
 from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.table.update.snapshot import ExpireSnapshots
 
 from lakekit import logs
 from lakekit.engines.embedded import commit as commits
 from lakekit.engines.embedded import scan as scans
 from lakekit.engines.embedded.remote import is_local, local_path
+from lakekit.engines.embedded.snapshot import OneCommit
 from lakekit.engines.plan import TableState
 from lakekit.errors import CommitConflictError
 
@@ -45,7 +47,8 @@ def expire(state: TableState, snapshots: Collection[int], branches: Collection[s
                 for branch in branches:
                     change.remove_branch(branch)
         if snapshots:
-            table.maintenance.expire_snapshots().by_ids(list(snapshots)).commit()
+            with OneCommit(table) as transaction:  # pyiceberg's own copies the whole metadata twice for each snapshot
+                ExpireSnapshots(transaction).by_ids(list(snapshots)).commit()
     except (CommitFailedException, ValueError, *commits.UNKNOWN) as error:  # the second, where somebody else let one of them go
         raise CommitConflictError(state.label, "somebody else committed first", got=type(error).__name__, hint="run it again.") from error
     after = table.refresh().metadata
