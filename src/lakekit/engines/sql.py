@@ -48,13 +48,15 @@ def render(sql: str, dialect: Dialect, relations: Mapping[str, str]) -> str:
 
     >>> render("SELECT `a` FROM rows WHERE b <=> 1", "duckdb", {"rows": "n0"})
     'SELECT "a" FROM n0 AS rows WHERE b IS NOT DISTINCT FROM 1'
+    >>> [render(f"SELECT {number} AS n, 9000000000 AS m FROM rows", "duckdb", {"rows": name})[7:] for number, name in ((10**12, "a"), (9 * 10**11, "b"))]
+    ['1000000000000 AS n, 9000000000 AS m FROM a AS rows', '900000000000 AS n, 9000000000 AS m FROM b AS rows']
     """
     names = tuple(sorted(relations))
-    ids = list(dict.fromkeys(_ID.findall(sql)))
-    text = _rendered(_ID.sub(lambda found: _ID_PLACE.format(ids.index(found[0])), sql), dialect, names)
+    ids = {number: _ID_PLACE.format(place) for place, number in enumerate(dict.fromkeys(_ID.findall(sql)))}
+    text = _rendered(_ID.sub(lambda found: ids[found[0]], sql), dialect, names)
     for place, name in enumerate(names):
         text = text.replace(_PLACE.format(place), exp.to_identifier(relations[name]).sql(dialect=dialect))
-    held = {_ID_PLACE.format(place): number for place, number in enumerate(ids)}
+    held = {place: number for number, place in ids.items()}
     return _ID.sub(lambda found: held.get(found[0], found[0]), text)
 
 
