@@ -87,7 +87,8 @@ def verify_scd2(lake: Lake, table: TableName) -> Verification:
     checks = _checks(state, noted)
     counts = ", ".join(f"count(CASE WHEN {condition} THEN 1 END) AS `c{index}`" for index, condition in enumerate(checks.values()))
     keys, vf = ", ".join(map(ident, noted["key"])), ident(noted["valid_from"])
-    window = f"OVER (PARTITION BY {keys} ORDER BY {vf} ASC NULLS FIRST)"
+    # Of two that begin at once the longer one first, so that each pair that overlaps is counted once.
+    window = f"OVER (PARTITION BY {keys} ORDER BY {vf} ASC NULLS FIRST, {ident(noted['valid_to'])} DESC NULLS FIRST)"
     surrogate = ident(noted["surrogate_key"]) if noted["surrogate_key"] else None
     numbered = (
         f"SELECT *, LEAD({vf}) {window} AS `__next`, ROW_NUMBER() {window} AS `__number`,"
