@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -151,6 +152,7 @@ def test_a_row_that_moved_waits_for_what_it_was_under_its_old_key(lake: Any) -> 
 def test_a_move_that_came_by_half_is_counted_and_ends_when_its_delete_cant_come_any_more(
     lake: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING, "lakekit")
     log, hour = Log(lake), 3600
     log.say("c", 1, 5, name="a", big="long")
     log.say("c", 9, 50, partition=1, moved={"oldkey": 5}, name="b", big=GONE)
