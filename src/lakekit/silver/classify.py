@@ -160,6 +160,8 @@ def _last(session: Session, batch: Batch, spec: Spec, rows: Node, by_key: Node) 
 
     The others are not copied: to leave out again those that come twice costs less.
     """
+    if not session.places:  # Spark's optimizer infers constraints from columns that are computed, at every join anew: that takes minutes
+        rows = session.stage(rows)
     keys = [dotted(name, batch.schema) for name in spec.key]
     twice = " AND ".join(f"r.{key} <=> k.k{index}" for index, key in enumerate(keys))
     several = session.stage(Query("SELECT * FROM keys WHERE _of > 1", {"keys": by_key}))
