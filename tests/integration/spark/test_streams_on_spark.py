@@ -132,8 +132,13 @@ def test_a_topic_made_anew_ends_the_stream(kafka: KafkaServer, lakes: Both) -> N
     assert taken(lakes.embedded) == everything(topic, [3])
 
 
-def killed(start: object, kafka: KafkaServer, folder: Path, arguments: tuple[object, ...], *, kills: int, messages: int) -> None:
-    """Write messages all the while a stream is killed again and again, its checkpoint lost once; then drain: each was taken once."""
+def killed(
+    start: object, kafka: KafkaServer, folder: Path, arguments: tuple[object, ...], *, kills: int, messages: int | None = None
+) -> None:
+    """Write messages all the while a stream is killed again and again, its checkpoint lost once; then drain: each was taken once.
+
+    ``messages``: so many are written, also where the kills are over sooner. None: as long as it takes, since each stream has to find some.
+    """
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")  # noqa: T201 -- shown when the test fails
     draw = random.Random(seed)
@@ -142,8 +147,8 @@ def killed(start: object, kafka: KafkaServer, folder: Path, arguments: tuple[obj
     sent = [0, 0, 0]
 
     def produce() -> None:
-        while sum(sent) < messages and not done.is_set():
-            partition, count = draw.randrange(3), min(max(1, messages // 400), messages - sum(sent))
+        while not done.is_set() if messages is None else sum(sent) < messages:
+            partition, count = draw.randrange(3), 2 if messages is None else min(messages // 400, messages - sum(sent))
             topic.send(*events(1, count - 1), b"{", partition=partition)
             sent[partition] += count
             time.sleep(0.05)
@@ -164,8 +169,7 @@ def killed(start: object, kafka: KafkaServer, folder: Path, arguments: tuple[obj
             if number == 0:
                 shutil.rmtree(folder / "temporary", ignore_errors=True)
     finally:
-        if messages < 1000:
-            done.set()
+        done.set()
         producer.join()
     lake = lk.connect(open_with_pyiceberg("lake", folder / "lake"))
     lk.stream(lake, topic.source(), into=INTO, every=None).wait()
@@ -175,7 +179,7 @@ def killed(start: object, kafka: KafkaServer, folder: Path, arguments: tuple[obj
 
 
 def test_a_stream_killed_at_random_moments_takes_each_message_once(kafka: KafkaServer, tmp_path: Path) -> None:
-    killed(streams.stream_on_spark, kafka, tmp_path, (), kills=2, messages=900)
+    killed(streams.stream_on_spark, kafka, tmp_path, (), kills=2)
 
 
 @pytest.mark.slow
@@ -189,4 +193,4 @@ def test_a_stream_of_a_connect_client_killed_at_random_moments_takes_each_messag
     kafka: KafkaServer, server: Server, tmp_path: Path
 ) -> None:
     both(server, "connect", tmp_path / "lake")
-    killed(streams.stream_on_connect, kafka, tmp_path, (server.connect_url, "killed"), kills=5, messages=900)
+    killed(streams.stream_on_connect, kafka, tmp_path, (server.connect_url, "killed"), kills=5)
