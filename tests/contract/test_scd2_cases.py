@@ -17,6 +17,7 @@ import lakekit as lk
 from lakekit.columns import INGESTION_TIMESTAMP, OPERATION, is_system
 from lakekit.errors import ConfigError, ContractError, GuardError, LakekitError, SchemaError
 from tests.contract.cases import ABOUT, Case, Row, iceberg_type, load, parametrize, require_known
+from tests.contract.deaths import Death, no_write_of
 from tests.contract.helpers import foreign, made_elsewhere
 from tests.contract.scd2_properties import require_property
 
@@ -381,24 +382,3 @@ def suppress_into(found: list[AssertionError]) -> Iterator[None]:
         yield
     except AssertionError as error:
         found.append(error)
-
-
-class Death(BaseException):
-    """The end of a run, which nothing catches."""
-
-
-@contextmanager
-def no_write_of(lake: Any, table: str) -> Iterator[None]:
-    """Until the end of the block, whoever begins to write changed rows of the table dies of it."""
-    with lake.engine.session() as session:
-        kind = type(session)
-    merge = kind.merge
-
-    def dying(self: Any, state: Any, *given: Any, **named: Any) -> Any:
-        if state.label == table:
-            raise Death
-        return merge(self, state, *given, **named)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kind, "merge", dying)
-        yield
