@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lakekit import logs
 from lakekit.clock import instant_of
+from lakekit.errors import LakekitError
 from lakekit.incremental.upkeep import keep_up
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Upkeep:
                 "%s: upkeep failed (%s); the stream goes on",
                 commit.table,
                 type(error).__name__,
-                exc_info=True,
+                exc_info=isinstance(error, LakekitError),  # what others say may hold values of rows
                 extra=logs.fields("upkeep_failed", table=commit.table, error=type(error).__name__),
             )
         else:
