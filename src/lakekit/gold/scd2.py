@@ -19,6 +19,7 @@ from lakekit.engines.plan import Node, Query, Scan, TableState
 from lakekit.engines.protocol import count
 from lakekit.engines.types import ident
 from lakekit.errors import ConfigError
+from lakekit.gold import scd2_appended as appended
 from lakekit.gold import scd2_dimension as dimension
 from lakekit.gold import scd2_feed as feeds
 from lakekit.gold import scd2_memory as memory
@@ -235,7 +236,7 @@ def _plan(
     session: Session, state: TableState, inputs: Mapping[str, Node], spec: Scd2Spec, write_id: int, figures: Commit, now: datetime | None
 ) -> cas.Planned:
     foreign = dimension.is_foreign(state)
-    changes: Node = Query(changes_sql(spec, foreign=foreign, places=session.places, last=_last_number(session, state, spec)), inputs)
+    changes, rest = _changes(session, state, inputs, spec, foreign=foreign)
     if spec.surrogate_key is not None and not _has_members(session, state, spec.surrogate_key):
         names = ", ".join(ident(name) for name, _ in [*spec.columns, *((column.name, column.type) for column in state_columns(spec))])
         nowhere = "".join(f", NULL AS {name}" for name in session.places)
@@ -253,7 +254,7 @@ def _plan(
             {"c": staged, "versions": inputs["versions"]},
         )
     )
-    told: dict[str, Any] = session.one(Query(counts_sql(spec), {**inputs, "changes": staged}))
+    told: dict[str, Any] = session.one(Query(counts_sql(spec), {**rest, "changes": staged}))
     figures = attrs.evolve(
         figures,
         inserted=found["inserted"],
@@ -268,6 +269,29 @@ def _plan(
         return recorded.planned(session, state, staged, inputs["versions"], spec, figures, now)
     rows = Query(f"SELECT * EXCEPT ({SAYS}) FROM staged", {"staged": staged})
     return cas.Planned(figures, (lambda: session.merge(state, rows, on=merge_on(spec, foreign=foreign))) if touched else None)
+
+
+def _changes(
+    session: Session, state: TableState, inputs: Mapping[str, Node], spec: Scd2Spec, *, foreign: bool
+) -> tuple[Node, Mapping[str, Node]]:
+    """The rows that change, and the relations whose events don't merely append."""
+
+    def anew(rest: Mapping[str, Node]) -> Node:
+        words = changes_sql(spec, foreign=foreign, places=session.places, last=_last_number(session, state, spec))
+        return Query(words, rest)
+
+    if foreign or not appended.applies(spec):
+        return anew(inputs), inputs
+    found = session.stage(Query(appended.appended_sql(spec, session.places), inputs))
+    changes: Node = Query(appended.changes_sql(spec, session.places), {"appended": found})
+    rest: dict[str, Node] = {
+        name: session.stage(Query(appended.rest_sql(spec, name), {name: inputs[name], "appended": found}))
+        for name in ("events", "versions")
+    }
+    if count(session, rest["events"]):
+        both = {"appended": changes, "others": anew({**inputs, **rest})}
+        changes = Query("SELECT * FROM appended UNION ALL SELECT * FROM others", both)
+    return changes, rest
 
 
 def _ended_sql(spec: Scd2Spec, *, foreign: bool) -> str:

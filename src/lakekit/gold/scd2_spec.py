@@ -262,6 +262,20 @@ def instant_literal(text: str, type_: str, *, place: str) -> str:
     return f"CAST('{value}' AS {type_})"
 
 
+def open_sql(spec: Scd2Spec) -> str:
+    """SQL for what open versions bear in ``valid_to``."""
+    if spec.open_until is None:
+        return f"CAST(NULL AS {spec.instant_type})"
+    return instant_literal(spec.open_until, spec.instant_type, place="merge_scd2(open_until=)")
+
+
+def last_known_sql(spec: Scd2Spec) -> str:
+    """SQL for the last instant that a stored version knows an event of."""
+    begins, ends = ident(spec.valid_from), ident(spec.valid_to)
+    ended = f"CASE WHEN NOT {ident(IS_CURRENT)} THEN {ends} END"
+    return f"GREATEST({begins}, COALESCE({ended}, {begins}), COALESCE(ELEMENT_AT({ident(ABSORBED)}, -1).{ident(AT)}, {begins}))"
+
+
 def state_columns(spec: Scd2Spec) -> tuple[StateColumn, ...]:
     """The columns that the dimension stores behind ``spec.columns``, in this order."""
     fields = [(AT, spec.instant_type), (IS_DELETE, "BOOLEAN"), *((name, spec.type_of(name)) for name in spec.order_by), *spec.remembered]

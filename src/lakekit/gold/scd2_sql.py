@@ -33,7 +33,9 @@ from lakekit.gold.scd2_spec import (
     SAYS,
     Scd2Spec,
     instant_literal,
+    last_known_sql,
     merge_on,
+    open_sql,
     state_columns,
     tombstone_columns,
 )
@@ -93,7 +95,7 @@ def members_sql(spec: Scd2Spec) -> str:
         own |= {
             str(spec.surrogate_key): f"CAST({number} AS BIGINT)",
             spec.valid_from: beginning_sql(spec.instant_type),
-            spec.valid_to: _open(spec),
+            spec.valid_to: open_sql(spec),
         }
         own |= {IS_CURRENT: "TRUE", IS_INFERRED: "FALSE"} | ({IS_DELETED: "FALSE"} if IS_DELETED in own else {})
         rows.append("SELECT " + _list(f"{value} AS {ident(name)}" for name, value in {**values, **own}.items()))
@@ -143,7 +145,7 @@ def _told(spec: Scd2Spec) -> list[str]:
         return [f"told AS ({branches[0]})"]
     if spec.deletes != "hard":
         # Also where deletes are ignored now: a gap that is stored was decided before.
-        ended = f"{vt} IS NOT NULL AND {vt} <> {_open(spec)}" if spec.open_until else f"{vt} IS NOT NULL"
+        ended = f"{vt} IS NOT NULL AND {vt} <> {open_sql(spec)}" if spec.open_until else f"{vt} IS NOT NULL"
         ended += f" AND (`__next` IS NULL OR `__next` <> {vt})" + (f" AND {ident(ABSORBED)} IS NULL" if spec.order_by else "")
         branches.append(event(f"stored WHERE {ended}", vt, ["NULL"] * len(spec.order_by), "TRUE", {}))
     if spec.deletes != "ignore":
@@ -260,7 +262,7 @@ def _versions(spec: Scd2Spec) -> list[str]:
         begins = f"CASE WHEN v.`__run` = 1 THEN LEAST(v.`__from`, {first}) ELSE v.`__from` END"
     own = {
         spec.valid_from: begins,
-        spec.valid_to: f"COALESCE(v.`__until`, {_open(spec)})" if spec.open_until else "v.`__until`",
+        spec.valid_to: f"COALESCE(v.`__until`, {open_sql(spec)})" if spec.open_until else "v.`__until`",
         IS_CURRENT: "v.`__until` IS NULL",
         IS_INFERRED: "FALSE",
         ABSORBED: f"m.{ident(ABSORBED)}",
@@ -352,9 +354,7 @@ def counts_sql(spec: Scd2Spec) -> str:
     """
     key, at = _list(_keys(spec)), f"e.{ident(spec.effective_at)}"
     vf, vt = ident(spec.valid_from), ident(spec.valid_to)
-    ended = f"CASE WHEN NOT {ident(IS_CURRENT)} THEN {vt} END"
-    instants = f"GREATEST({vf}, COALESCE({ended}, {vf}), COALESCE(ELEMENT_AT({ident(ABSORBED)}, -1).{ident(AT)}, {vf}))"
-    last = f"SELECT {key}, MAX({instants}) AS `__last` FROM {_members(spec)} WHERE NOT COALESCE({ident(IS_INFERRED)}, FALSE) GROUP BY {key}"
+    last = f"SELECT {key}, MAX({last_known_sql(spec)}) AS `__last` FROM {_members(spec)} WHERE NOT COALESCE({ident(IS_INFERRED)}, FALSE) GROUP BY {key}"
     same = " AND ".join(f"e.{name} = x.{name}" for name in _keys(spec))
     touches = (
         f"x.{ident(SAYS)} IS NOT NULL AND (x.{vf} = {at} OR (x.{vt} = {at} AND e.{ident(IS_DELETE)})"
@@ -373,12 +373,6 @@ def _members(spec: Scd2Spec) -> str:
 
 def _keys(spec: Scd2Spec, relation: str = "") -> list[str]:
     return [f"{relation}.{ident(name)}" if relation else ident(name) for name in spec.key]
-
-
-def _open(spec: Scd2Spec) -> str:
-    if spec.open_until is None:
-        return f"CAST(NULL AS {spec.instant_type})"
-    return instant_literal(spec.open_until, spec.instant_type, place="merge_scd2(open_until=)")
 
 
 def _list(parts: Iterable[str]) -> str:
