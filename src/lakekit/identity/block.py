@@ -6,6 +6,7 @@ import attrs
 
 from lakekit import columns as system
 from lakekit.engines.plan import Frame, Node, Query
+from lakekit.engines.protocol import count
 from lakekit.engines.sql import literal
 from lakekit.engines.types import ident
 from lakekit.identity.kinds import Block
@@ -28,13 +29,15 @@ def update(run: Run, records: Table) -> Table:
         f"WHERE {' AND '.join(f'{ident(name)} IS NOT NULL' for name in block.columns)}"
         for block in run.rules.blocks
     ]
-    changed = Query("SELECT r.* FROM live r LEFT SEMI JOIN seen s ON s.record_id = r.record_id", {"live": records.live, "seen": seen.keys})
+    changed = records.live
+    if not seen.everything:
+        changed = run.few("SELECT r.* FROM live r LEFT SEMI JOIN seen s ON s.record_id = r.record_id", live=records.live, seen=seen.keys)
     wanted = run.session.stage(Query(" UNION ALL ".join(selects), {"changed": changed}))
 
     def differ(now: Table) -> Node:
         stored = now.rows
         if not seen.everything:
-            stored = Query("SELECT k.* FROM keys k LEFT SEMI JOIN seen s ON s.record_id = k.record_id", {"keys": stored, "seen": seen.keys})
+            stored = run.few("SELECT k.* FROM keys k LEFT SEMI JOIN seen s ON s.record_id = k.record_id", keys=stored, seen=seen.keys)
         return difference(KEYS, wanted, stored, run.instant)
 
     return put(run, table, differ, derived_bookmark(table, seen))[0]
@@ -68,33 +71,27 @@ def pairs(run: Run, keys: Table, of_records: News, of_keys: News) -> Pairs:
     """
     everything = of_records.everything or of_keys.everything
     if everything:
-        dirty = run.query("SELECT DISTINCT record_id FROM live", live=keys.live)
+        dirty, touched = run.query("SELECT DISTINCT record_id FROM live", live=keys.live), keys.live
     else:
+        around = run.few("SELECT k.* FROM rows k LEFT SEMI JOIN seen s ON s.key = k.key", rows=keys.rows, seen=of_keys.keys)
         dirty = run.query(
             "SELECT record_id FROM records UNION SELECT record_id FROM keys UNION SELECT record_id FROM crossed",
             records=of_records.keys,
             keys=of_keys.keys,
-            crossed=_crossed(run, keys, of_keys),
+            crossed=_crossed(run, around, of_keys),
         )
-    mine = Query(
-        "SELECT DISTINCT k.key FROM live k LEFT SEMI JOIN dirty d ON d.record_id = k.record_id", {"live": keys.live, "dirty": dirty}
-    )
-    touched = (
-        keys.live
-        if everything
-        else Query("SELECT k.* FROM live k LEFT SEMI JOIN mine m ON m.key = k.key", {"live": keys.live, "mine": mine})
-    )
+        touched = _touched(run, keys, around, dirty)
     # By block, too: a key is one block's, and a grouping by more columns spills, where an aggregate over text does not.
     shared = run.query(
         f"SELECT *, {_cap(run.rules)} AS cap FROM (SELECT key, block, count(*) AS n FROM touched GROUP BY key, block HAVING count(*) > 1)",
         touched=touched,
     )
-    within = "SELECT k.key, k.record_id, k.block, {dirty} AS dirty FROM live k JOIN shared s ON s.key = k.key {join} WHERE s.n <= s.cap"
+    within = "SELECT k.key, k.record_id, k.block, {dirty} AS dirty FROM touched k JOIN shared s ON s.key = k.key {join} WHERE s.n <= s.cap"
     if everything:
-        members = run.query(within.format(dirty="true", join=""), live=keys.live, shared=shared)
+        members = run.query(within.format(dirty="true", join=""), touched=touched, shared=shared)
     else:
         join = "LEFT JOIN dirty d ON d.record_id = k.record_id"
-        members = run.query(within.format(dirty="d.record_id IS NOT NULL", join=join), live=keys.live, shared=shared, dirty=dirty)
+        members = run.query(within.format(dirty="d.record_id IS NOT NULL", join=join), touched=touched, shared=shared, dirty=dirty)
     rows = run.query(
         "SELECT a.record_id AS left_id, b.record_id AS right_id, a.block FROM members a JOIN members b ON a.key = b.key "
         "WHERE a.record_id < b.record_id AND (a.dirty OR b.dirty)",
@@ -107,18 +104,33 @@ def pairs(run: Run, keys: Table, of_records: News, of_keys: News) -> Pairs:
     return Pairs(rows, dirty, tuple(crowded))
 
 
-def _crossed(run: Run, keys: Table, of_keys: News) -> Node:
-    """The live records of values that may have come to be shared by too many, or by few enough, since they were last looked at."""
+def _touched(run: Run, keys: Table, around: Frame, dirty: Frame) -> Node:
+    """The live keys that a dirty record has, of whichever record: found among those ``around`` the changed ones, where all are."""
+    mine = run.few("SELECT DISTINCT k.key FROM live k LEFT SEMI JOIN dirty d ON d.record_id = k.record_id", live=keys.live, dirty=dirty)
+    elsewhere = Query("SELECT m.key FROM mine m LEFT ANTI JOIN around a ON a.key = m.key", {"mine": mine, "around": around})
+    rows: Node = around if not count(run.session, elsewhere) else keys.rows
+    return run.few(
+        f"SELECT k.key, k.record_id, k.block FROM rows k LEFT SEMI JOIN mine m ON m.key = k.key WHERE k.`{system.DELETED_AT}` IS NULL",
+        rows=rows,
+        mine=mine,
+    )
+
+
+def _crossed(run: Run, around: Frame, of_keys: News) -> Node:
+    """The live records of values that may have come to be shared by too many, or by few enough, since they were last looked at.
+
+    ``around``: every row, deleted ones too, of the keys that have changed.
+    """
     changed = Query(
-        f"SELECT k.key, k.block, k.`{system.DELETED_AT}` FROM keys k LEFT SEMI JOIN seen s ON s.key = k.key AND s.record_id = k.record_id",
-        {"keys": keys.rows, "seen": of_keys.keys},
+        f"SELECT k.key, k.block, k.`{system.DELETED_AT}` FROM around k LEFT SEMI JOIN seen s ON s.key = k.key AND s.record_id = k.record_id",
+        {"around": around, "seen": of_keys.keys},
     )
     touched = run.query(
         f"SELECT key, block, count(CASE WHEN `{system.DELETED_AT}` IS NULL THEN 1 END) AS added, count(`{system.DELETED_AT}`) AS removed "
         "FROM changed GROUP BY key, block",
         changed=changed,
     )
-    live = run.query("SELECT k.key, k.record_id FROM live k LEFT SEMI JOIN touched t ON t.key = k.key", live=keys.live, touched=touched)
+    live = Query(f"SELECT key, record_id FROM around WHERE `{system.DELETED_AT}` IS NULL", {"around": around})
     crossed = Query(
         f"""SELECT t.key FROM (SELECT *, {_cap(run.rules)} AS cap FROM touched) t
         LEFT JOIN (SELECT key, count(*) AS n FROM live GROUP BY key) s ON s.key = t.key

@@ -143,11 +143,18 @@ def update(run: Run, incoming: Incoming, bookmark: Bookmark) -> Table:
         ContractError: Two records share a hash.
     """
     table = open_table(run, layout(run))
-    _refuse_collisions(run, incoming, table)
     values = [name for name in table.layout.columns if name not in RECORDS.columns]
     same = " AND ".join([f"i.{ident(name)} <=> t.{ident(name)}" for name in values] or ["true"])
 
     def differ(now: Table) -> Node:
+        known = run.few(
+            "SELECT t.record_id, t.source, t.record_key FROM stored t LEFT SEMI JOIN incoming i ON i.record_id = t.record_id",
+            stored=now.rows,
+            incoming=incoming.rows,
+        )
+        _refuse_collisions(run, incoming, known)
+        # What the records say is wide, and read only where some of them are known.
+        stored = now.rows if count(run.session, known) else Query("SELECT * FROM stored WHERE false", {"stored": now.rows})
         own = ", ".join(f"i.{ident(name)}" for name in now.layout.columns)
         return Query(
             f"""SELECT {own}, CASE WHEN i._gone THEN {run.instant} END AS `{system.DELETED_AT}`,
@@ -156,7 +163,7 @@ def update(run: Run, incoming: Incoming, bookmark: Bookmark) -> Table:
             WHERE CASE WHEN t.record_id IS NULL THEN NOT i._gone
                 WHEN i._gone THEN t.`{system.DELETED_AT}` IS NULL
                 ELSE t.`{system.DELETED_AT}` IS NOT NULL OR NOT ({same}) END""",
-            {"incoming": incoming.rows, "stored": now.rows},
+            {"incoming": incoming.rows, "stored": stored},
         )
 
     return put(run, table, differ, _bookmark(table, bookmark))[0]
@@ -180,15 +187,13 @@ def _bookmark(table: Table, bookmark: Bookmark) -> Bookmark:
     return Bookmark(spans, epoch=stored.epoch, run_id=bookmark.run_id)
 
 
-def _refuse_collisions(run: Run, incoming: Incoming, table: Table) -> None:
+def _refuse_collisions(run: Run, incoming: Incoming, known: Frame) -> None:
     doubled = "SELECT record_id FROM incoming GROUP BY record_id HAVING count(*) > 1"
     taken = (
-        "SELECT i.record_id FROM incoming i JOIN stored t ON t.record_id = i.record_id "
+        "SELECT i.record_id FROM incoming i JOIN known t ON t.record_id = i.record_id "
         f"WHERE t.source <> i.source OR (t.record_key <> i.record_key AND t.record_key NOT LIKE '{ERASED}%')"
     )
-    found = run.session.one(
-        Query(f"SELECT count(*) AS n FROM ({doubled} UNION ALL {taken})", {"incoming": incoming.rows, "stored": table.rows})
-    )
+    found = run.session.one(Query(f"SELECT count(*) AS n FROM ({doubled} UNION ALL {taken})", {"incoming": incoming.rows, "known": known}))
     if found["n"]:
         raise ContractError(
             PLACE, "two records share a 63-bit hash, so they can't be told apart", hint="give one of the sources another name."

@@ -40,7 +40,7 @@ def grow(run: Run, records: Table, links: Table, of_records: News, of_links: New
         else None
     )
     while live is not None and count(run.session, frontier):
-        frontier = run.query(
+        frontier = run.few(
             "SELECT record_id FROM (SELECT l.right_id AS record_id FROM links l LEFT SEMI JOIN frontier f ON f.record_id = l.left_id "
             "UNION SELECT l.left_id FROM links l LEFT SEMI JOIN frontier f ON f.record_id = l.right_id) n "
             "LEFT ANTI JOIN region r ON r.record_id = n.record_id",
@@ -49,7 +49,7 @@ def grow(run: Run, records: Table, links: Table, of_records: News, of_links: New
             region=region,
         )
         region = run.query("SELECT record_id FROM region UNION ALL SELECT record_id FROM frontier", region=region, frontier=frontier)
-    return run.query(
+    return run.few(
         "SELECT l.record_id FROM live l LEFT SEMI JOIN region r ON r.record_id = l.record_id", live=records.live, region=region
     )
 
@@ -60,7 +60,7 @@ def divide(run: Run, records: Table, links: Table, region: Frame) -> Frame:
     import pyarrow as pa
 
     # Numbered in the order of source and key, so that ties break alike whatever else is in the region.
-    nodes = run.query(
+    nodes = run.few(
         "SELECT row_number() OVER (ORDER BY r.source, r.record_key) - 1 AS node, r.record_id, r.source, r.record_key "
         "FROM live r LEFT SEMI JOIN region g ON g.record_id = r.record_id",
         live=records.live,

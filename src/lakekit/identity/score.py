@@ -47,7 +47,7 @@ def score(run: Run, pairs: Node, records: Node) -> Scored:
     rules = run.rules
     columns = _columns(rules)
     codes = {name: f"c{number}" for number, name in enumerate(columns)}
-    coded = run.query(
+    coded = run.few(
         f"SELECT record_id, {', '.join(f'CASE WHEN {ident(name)} IS NOT NULL THEN lk_hash63({ident(name)}) END AS {code}, {ident(name)} AS {code}_text' for name, code in codes.items())} "
         "FROM records r LEFT SEMI JOIN (SELECT left_id AS id FROM pairs UNION SELECT right_id FROM pairs) i ON i.id = r.record_id",
         records=records,

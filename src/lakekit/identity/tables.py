@@ -130,6 +130,10 @@ class Run:
         """The rows of a query, computed now."""
         return self.session.stage(Query(sql, inputs))
 
+    def few(self, sql: str, **inputs: Node) -> Frame:
+        """The same where few rows, on the right, are looked for in a large table: engines can't know that of its files."""
+        return self.session.stage(Query(sql, inputs, ordered=True))
+
 
 @attrs.frozen(eq=False)
 class Table:
