@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import lakekit as lk
-from benchmarks.identity import MODEL, SURE, TRAIN, people, scores, splink
+from benchmarks.identity import MODEL, SURE, TRAIN, scores, splink
+from benchmarks.people import people
 from lakekit import identity
 from lakekit.identity import compare
 from tests.contract import labelled

@@ -49,9 +49,7 @@ def grow(run: Run, records: Table, links: Table, of_records: News, of_links: New
             region=region,
         )
         region = run.query("SELECT record_id FROM region UNION ALL SELECT record_id FROM frontier", region=region, frontier=frontier)
-    return run.few(
-        "SELECT l.record_id FROM live l LEFT SEMI JOIN region r ON r.record_id = l.record_id", live=records.live, region=region
-    )
+    return run.few("SELECT l.record_id FROM live l LEFT SEMI JOIN region r ON r.record_id = l.record_id", live=records.live, region=region)
 
 
 def divide(run: Run, records: Table, links: Table, region: Frame) -> Frame:

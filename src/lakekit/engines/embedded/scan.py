@@ -16,6 +16,7 @@ from pyiceberg.transforms import TruncateTransform
 
 from lakekit.engines.absent import half_there
 from lakekit.engines.embedded.partitions import BITS
+from lakekit.engines.embedded.words import quote
 from lakekit.errors import LakekitError, TableError
 
 if TYPE_CHECKING:
@@ -111,6 +112,17 @@ def _wraps(table: Table, column: str, least: object) -> bool:
         return False
     fields = (field for spec in table.specs().values() for field in spec.fields if field.source_id == source.field_id)
     return any(isinstance(field.transform, TruncateTransform) and least - field.transform.width < -(1 << (bits - 1)) for field in fields)
+
+
+def within(scan: Scan) -> str:
+    """DuckDB SQL for the rows that the bounds speak of, by whole numbers alone: what stands elsewhere in a file need not be decoded."""
+    numbers = [
+        (column, sign, bound)
+        for column, bounds in scan.bounds.items()
+        for sign, bound in zip((">=", "<="), bounds, strict=True)
+        if isinstance(bound, int) and not isinstance(bound, bool) and column in scan.state.schema.names
+    ]
+    return " AND ".join(f"{quote(column)} {sign} {bound}" for column, sign, bound in numbers)
 
 
 # pydantic's generated signature hides that these take a column and a value.

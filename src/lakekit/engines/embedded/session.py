@@ -105,7 +105,9 @@ class DuckSession:
             columns = [*node.state.schema, *(pa.field(place, pa.int64()) for place in PLACES if node.places)]
             self._con.from_arrow(pa.schema(columns).empty_table()).create(name)
         elif isinstance(node, Scan):
-            self.execute(f"CREATE VIEW {name} AS {self.files.query(node.state, scans.select(node), places=node.places)}")
+            rows = self.files.query(node.state, scans.select(node), places=node.places)
+            within = scans.within(node)
+            self.execute(f"CREATE VIEW {name} AS " + (f"SELECT * FROM ({rows}) WHERE {within}" if within else rows))
         elif isinstance(node, Stream):
             self._con.register(name, pa.RecordBatchReader.from_batches(node.schema, self._watch(node.batches)))
         elif isinstance(node.native, pa.Table):
