@@ -45,6 +45,12 @@ def fresh(step: Callable[[Subject], int], prepare: Callable[..., Subject], *argu
         return pool.submit(_measured, step, prepare, *arguments).result()
 
 
+def alone(function: Callable[..., Measurement], *arguments: object) -> Measurement:
+    """What a function that measures itself says, called in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
 def _measured(step: Callable[[Subject], int], prepare: Callable[..., Subject], *arguments: object) -> Measurement:
     subject = prepare(*arguments)
     idle, wall, cpu = peak_memory(), time.perf_counter(), time.process_time()

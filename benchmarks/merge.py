@@ -128,7 +128,8 @@ class Subject:
 def prepare(folder: str, layout: Layout, count: int, size: int, key: str, mode: str | None, limit: str) -> Subject:
     """Everything imported and loaded that the step needs."""
     lake = lk.connect(folder, memory_limit=limit)
-    lk.merge(lk.from_frame(lake, rows(np.arange(10)), run_id="warm"), key="id", into="bench.warm")
+    for version in range(2):  # into a new table, and into one that is there
+        lk.merge(lk.from_frame(lake, rows(np.arange(10), version), run_id=f"warm {version}"), key=KEYS[key], into="bench.warm")
     return Subject(folder, lake, iceberg(folder), source(layout, count, size), KEYS[key], mode)
 
 

@@ -2,6 +2,7 @@
 
 python -m benchmarks.scd2                   a dimension of 10,000,000 versions (half as many members) in 20 files
 python -m benchmarks.scd2 --only changes backfill     some of the parts
+python -m benchmarks.scd2 --only changes --spark      and the MERGE that teams write by hand, on Spark (needs Java)
 python -m benchmarks.scd2 --rows 1000000 --repeat 1   smaller, and once
 
 Each measurement is a process of its own, on the table as it was before; medians are shown. What is compared is processor time.
@@ -15,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -170,6 +171,7 @@ class Bench:
     count: int
     limit: str
     repeat: int
+    spark: bool = False
 
     def median(self, step: Callable[[Subject], int], what: str, layout: Layout, size: int) -> Measurement:
         """The median of some runs by processor time, each on the tables as they were."""
@@ -178,11 +180,26 @@ class Bench:
             heads = {name: iceberg(self.folder, name).metadata.current_snapshot_id for name in (DIM, FLAT)}
             with measure.progress(f"{layout} {self.count:,}: {step.__name__}"):
                 found.append(measure.fresh(step, prepare, self.folder, what, layout, self.count, size, self.limit))
-            for name, head in heads.items():
-                if iceberg(self.folder, name).metadata.current_snapshot_id != head:
-                    iceberg(self.folder, name).manage_snapshots().rollback_to_snapshot(head).commit()
+            self._back_to(heads)
         middle = statistics.median_low([one.cpu for one in found])
         return next(one for one in found if one.cpu == middle)
+
+    def _back_to(self, heads: Mapping[str, int]) -> None:
+        for name, head in heads.items():
+            if iceberg(self.folder, name).metadata.current_snapshot_id != head:
+                iceberg(self.folder, name).manage_snapshots().rollback_to_snapshot(head).commit()
+
+    def by_spark(self, layout: Layout, size: int) -> dict[str, Measurement]:
+        """The changes by the MERGE that teams write by hand, in each of Spark's two modes: seconds by the clock."""
+        from benchmarks.scd2_spark import MODES, union_merge
+
+        batch, found = events(chosen(layout, self.count // 2, size), 20, 2), {}
+        for mode in MODES:
+            heads = {DIM: iceberg(self.folder, DIM).metadata.current_snapshot_id}
+            with measure.progress(f"{layout} {self.count:,}: Spark, {mode}"):
+                found[f"Spark, {mode}"] = measure.alone(union_merge, self.folder, DIM, batch, mode, "4g")
+            self._back_to(heads)
+        return found
 
 
 def compare(*pairs: tuple[str, Measurement, Measurement, float]) -> None:
@@ -197,8 +214,12 @@ def changed(bench: Bench) -> None:
     size = bench.count // 100
     for layout in ("clustered", "scattered"):
         found = {"changes": bench.median(changes, "changes", layout, size), "merge": bench.median(merge, "merge", layout, 2 * size)}
-        print(measure.table(f"{size:,} changes, {layout}, {bench.count:,} versions", found))
+        spark = bench.by_spark(layout, size) if bench.spark else {}
+        print(measure.table(f"{size:,} changes, {layout}, {bench.count:,} versions", found | spark))
         compare(("changes / merge, for a row written", found["changes"], found["merge"], 1.5))
+        if spark:
+            best = min(one.wall for one in spark.values())
+            print(f"the better of Spark's modes by changes, seconds: {best / found['changes'].wall:.1f} (target 5)\n")
 
 
 def filled(bench: Bench) -> None:
@@ -232,13 +253,14 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10_000_000, help="versions of the dimension (default: %(default)s)")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each measurement (default: %(default)s)")
     parser.add_argument("--memory-limit", default="2GB", help="of each process (default: %(default)s)")
+    parser.add_argument("--spark", action="store_true", help="the changes on Spark beside it, by the MERGE that teams write by hand")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="parts (default: all)")
     options = parser.parse_args()
     print(f"{measure.machine()}; load {os.getloadavg()[0]:.1f}\n", flush=True)
     with tempfile.TemporaryDirectory(prefix="lakekit-benchmark-", ignore_cleanup_errors=True) as folder:
         with measure.progress(f"{options.rows:,}: making the tables"):
             build(folder, options.rows, FILES)
-        bench = Bench(folder, options.rows, options.memory_limit, options.repeat)
+        bench = Bench(folder, options.rows, options.memory_limit, options.repeat, options.spark)
         for name in options.only:
             PARTS[name](bench)
 

@@ -97,7 +97,7 @@ def _engine(target: object, catalog: str | None, *, create_namespaces: bool, **s
             spark = SparkEngine.of(target, catalog, create_namespaces=create_namespaces, progress=shown)
             return spark, spark.catalog
     from lakekit.engines.embedded.catalog import EmbeddedEngine
-    from lakekit.engines.embedded.session import Settings
+    from lakekit.engines.embedded.instances import Settings
 
     chosen = Settings(**settings)
     if isinstance(target, str | Path):

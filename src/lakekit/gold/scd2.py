@@ -254,7 +254,7 @@ def _plan(
             {"c": staged, "versions": inputs["versions"]},
         )
     )
-    told: dict[str, Any] = session.one(Query(counts_sql(spec), {**rest, "changes": staged}))
+    told = session.one(Query(counts_sql(spec), {**rest, "changes": staged})) if rest else {"late": 0, "unchanged": 0}
     figures = attrs.evolve(
         figures,
         inserted=found["inserted"],
@@ -273,8 +273,8 @@ def _plan(
 
 def _changes(
     session: Session, state: TableState, inputs: Mapping[str, Node], spec: Scd2Spec, *, foreign: bool
-) -> tuple[Node, Mapping[str, Node]]:
-    """The rows that change, and the relations whose events don't merely append."""
+) -> tuple[Node, Mapping[str, Node] | None]:
+    """The rows that change, and the relations whose events don't merely append. None: all do."""
 
     def anew(rest: Mapping[str, Node]) -> Node:
         words = changes_sql(spec, foreign=foreign, places=session.places, last=_last_number(session, state, spec))
@@ -283,15 +283,19 @@ def _changes(
     if foreign or not appended.applies(spec):
         return anew(inputs), inputs
     found = session.stage(Query(appended.appended_sql(spec, session.places), inputs))
-    changes: Node = Query(appended.changes_sql(spec, session.places), {"appended": found})
-    rest: dict[str, Node] = {
+    sizes = session.one(
+        Query("SELECT (SELECT count(*) FROM a) AS appends, (SELECT count(*) FROM e) AS events", {"a": found, "e": inputs["events"]})
+    )
+    if not sizes["appends"]:
+        return anew(inputs), inputs
+    changes = Query(appended.changes_sql(spec, session.places), {"appended": found})
+    if sizes["appends"] == sizes["events"]:
+        return changes, None
+    rest = {
         name: session.stage(Query(appended.rest_sql(spec, name), {name: inputs[name], "appended": found}))
         for name in ("events", "versions")
     }
-    if count(session, rest["events"]):
-        both = {"appended": changes, "others": anew({**inputs, **rest})}
-        changes = Query("SELECT * FROM appended UNION ALL SELECT * FROM others", both)
-    return changes, rest
+    return Query("SELECT * FROM appended UNION ALL SELECT * FROM others", {"appended": changes, "others": anew({**inputs, **rest})}), rest
 
 
 def _ended_sql(spec: Scd2Spec, *, foreign: bool) -> str:

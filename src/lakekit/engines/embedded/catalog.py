@@ -28,7 +28,8 @@ from lakekit.engines.arrow import to_arrow
 from lakekit.engines.embedded import commit as commits
 from lakekit.engines.embedded import expire
 from lakekit.engines.embedded.compact import compact
-from lakekit.engines.embedded.session import DuckSession, Settings
+from lakekit.engines.embedded.instances import Instances, Settings
+from lakekit.engines.embedded.session import DuckSession
 from lakekit.engines.embedded.writer import require_writable
 from lakekit.engines.iceberg import state_of
 from lakekit.engines.plan import Alteration, Frame, TableState
@@ -48,7 +49,7 @@ CATALOG_NAME = "lake"
 
 
 class EmbeddedEngine:
-    """pyiceberg and DuckDB. Holds a catalog and settings, no connection and no cache."""
+    """pyiceberg and DuckDB. Holds a catalog, settings, and the DuckDB instance of the last evaluation, which is empty; no cache."""
 
     name = "embedded"
 
@@ -56,6 +57,7 @@ class EmbeddedEngine:
         self.catalog = catalog
         self.settings = settings or Settings()
         self.progress = self.settings.progress
+        self._instances = Instances(self.settings)
         self.create_namespaces = create_namespaces
         self.snapshot_properties: Mapping[str, str] = {}
 
@@ -177,8 +179,8 @@ class EmbeddedEngine:
         return Frame(schema, table.cast(schema), untyped)
 
     def session(self) -> AbstractContextManager[DuckSession]:
-        """A DuckDB instance for one evaluation."""
-        return DuckSession(self.settings)
+        """DuckDB, for one evaluation."""
+        return DuckSession(self._instances)
 
 
 def _sqlite_catalog(folder: Path) -> SqlCatalog:

@@ -67,6 +67,10 @@ class Files:
     def __attrs_post_init__(self) -> None:
         self._remotes = Remotes(self.connection, self._failed)
 
+    def close(self) -> None:
+        """Let the instance forget where they are."""
+        self._remotes.close()
+
     def _failed(self, path: str, error: BaseException) -> None:
         """A remote file could not be read. Any error but that it isn't there may pass: it is raised as it was."""
         if isinstance(error, FileNotFoundError) and path in self.labels:

@@ -38,6 +38,12 @@ class Remotes:
             self._known[id(io)] = (io, protocol)  # with the io itself, so that no other one gets its id
         return f"{self._known[id(io)][1]}://{location}"
 
+    def close(self) -> None:
+        """Let the instance forget them."""
+        for _, protocol in self._known.values():
+            self.connection.unregister_filesystem(protocol)
+        self._known.clear()
+
 
 class TableFiles(AbstractFileSystem):
     """A table's FileIO as the filesystem of fsspec's that DuckDB takes. Only reading, and only of files named in full."""

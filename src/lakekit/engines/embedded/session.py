@@ -7,9 +7,9 @@ import itertools
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
 
-import attrs
 import duckdb
 import pyarrow as pa
 
@@ -19,7 +19,7 @@ from lakekit.engines.embedded import scan as scans
 from lakekit.engines.embedded.commit import PreparedFiles
 from lakekit.engines.embedded.files import PLACES, Files
 from lakekit.engines.embedded.merge import merge, order
-from lakekit.engines.embedded.words import quote
+from lakekit.engines.embedded.words import quote, text
 from lakekit.engines.embedded.writer import FileWriter, require_writable
 from lakekit.engines.plan import Frame, Function, Node, Query, Scan, Stream, TableState, WriteMode, known_schema
 from lakekit.engines.protocol import table
@@ -29,9 +29,14 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from lakekit.engines.embedded.instances import Instances
+
 
 # Small: each of DuckDB's threads builds a batch while others wait to be taken.
 BATCH_ROWS = 16_384
+_SCHEMA: Final = "evaluation"
+_CONNECTED: Final = f"SET TimeZone = 'UTC'; SET schema = '{_SCHEMA}'"
+"""Settings of a connection, which cursors don't inherit."""
 
 _ERRORS: dict[str, type[duckdb.Error]] = {
     "Conversion Error: ": duckdb.ConversionException,
@@ -42,36 +47,18 @@ _ERRORS: dict[str, type[duckdb.Error]] = {
 }
 
 
-@attrs.frozen
-class Settings:
-    """What a user may set about the embedded engine.
-
-    Attributes:
-        memory_limit: What DuckDB may hold in memory before it spills, in its words: ``"2GB"``.
-        spill_directory: Where it spills. None: the system's temporary folder.
-        threads: How many threads it uses. None: one for each core.
-        progress: False: nothing shows that it is under way. Otherwise what takes long does, in a terminal or a notebook.
-    """
-
-    memory_limit: str = "2GB"
-    spill_directory: str | None = None
-    threads: int | None = None
-    progress: bool | None = None
-
-
 class DuckSession:
-    """A DuckDB instance that lives for one evaluation."""
+    """A schema of a DuckDB instance, and connections to it, that live for one evaluation."""
 
     places: Sequence[str] = PLACES
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self._spill = tempfile.TemporaryDirectory(prefix="lakekit-", dir=settings.spill_directory, ignore_cleanup_errors=True)
-        config: dict[str, Any] = {"memory_limit": settings.memory_limit, "temp_directory": self._spill.name}
-        if settings.threads is not None:
-            config["threads"] = settings.threads
-        self._con = duckdb.connect(":memory:", config=config)
-        self._con.execute("SET TimeZone = 'UTC'")
+    def __init__(self, instances: Instances) -> None:
+        self.settings = instances.settings
+        self._instances = instances
+        self._spill = tempfile.TemporaryDirectory(prefix="lakekit-", dir=self.settings.spill_directory, ignore_cleanup_errors=True)
+        self._instance = instances.take()
+        self._con = self._instance.cursor()
+        self._con.execute(f"SET temp_directory = {text(self._spill.name)}; CREATE SCHEMA {_SCHEMA}; {_CONNECTED}")
         self._names = itertools.count()
         self._relations: dict[int, tuple[Node, str]] = {}
         self._functions: set[str] = set()
@@ -85,9 +72,21 @@ class DuckSession:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Close it, and remove what it spilled."""
-        self._con.close()
+        self._instances.give_back(self._instance, clean=error is None and self._is_cleared())
         self._relations.clear()
         self._spill.cleanup()
+
+    def _is_cleared(self) -> bool:
+        """Whether nothing is left of the session in the instance, nor of memory that was too little."""
+        try:
+            for name in self._functions:
+                self._con.remove_function(name)
+            self.files.close()
+            self._con.execute(f"SET schema = 'main'; DROP SCHEMA {_SCHEMA} CASCADE")
+            self._con.close()
+        except duckdb.Error:
+            return False
+        return not any(Path(self._spill.name).iterdir())
 
     # What a node is called in DuckDB
 
@@ -242,7 +241,7 @@ class DuckSession:
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         cursor = self._con.cursor()
-        cursor.execute("SET TimeZone = 'UTC'")  # a setting of the connection, which cursors don't inherit
+        cursor.execute(_CONNECTED)
         return cursor
 
     def _read(self, connection: duckdb.DuckDBPyConnection, relation: str, *, ordered: bool = False) -> Iterator[pa.RecordBatch]:
