@@ -89,14 +89,17 @@ $(DEMO_VENV)/.installed: requirements/demo.txt pyproject.toml
 .venv-spark-%/.installed: requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv .venv-spark-$*
 	grep -v -e '^pyspark' -e '^py4j' requirements/dev.txt >.venv-spark-$*/requirements.txt
-	.venv-spark-$*/bin/python $(PIP) install --requirement .venv-spark-$*/requirements.txt 'pyspark==$*.*'
-	.venv-spark-$*/bin/python $(PIP) install --no-deps --editable .
+	.venv-spark-$*/bin/python $(PIP) install uv
+	.venv-spark-$*/bin/python -m uv pip install --quiet --python .venv-spark-$*/bin/python --requirement .venv-spark-$*/requirements.txt 'pyspark==$*.*'
+	.venv-spark-$*/bin/python -m uv pip install --quiet --python .venv-spark-$*/bin/python --no-deps --editable .
 	@touch $@
 
+# By uv, which pip installs: pip itself takes five times as long.
 define install
 	$(PYTHON) -m venv $(1)
-	$(1)/bin/python $(PIP) install --requirement $(2)
-	$(1)/bin/python $(PIP) install --no-deps --editable .
+	$(1)/bin/python $(PIP) install uv
+	$(1)/bin/python -m uv pip install --quiet --python $(1)/bin/python --requirement $(2)
+	$(1)/bin/python -m uv pip install --quiet --python $(1)/bin/python --no-deps --editable .
 	@touch $@
 endef
 
