@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import attrs
 import duckdb
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-_OF_PARENTS: Final[list[DuckDBPyConnection]] = []
-"""Instances that a process was forked with. Their threads are the parent's, so they are neither used nor closed."""
 
 
 @attrs.frozen
@@ -40,16 +39,12 @@ class Instances:
         self.settings = settings
         self._lock = threading.Lock()
         self._waiting: DuckDBPyConnection | None = None
-        self._process = os.getpid()
+        _of_this_process().add(self)
 
     def take(self) -> DuckDBPyConnection:
         """The waiting instance, or a new one."""
         with self._lock:
             found, self._waiting = self._waiting, None
-            if found is not None and self._process != os.getpid():
-                _OF_PARENTS.append(found)
-                found = None
-            self._process = os.getpid()
         if found is not None:
             return found
         config: dict[str, Any] = {"memory_limit": self.settings.memory_limit}
@@ -60,7 +55,28 @@ class Instances:
     def give_back(self, instance: DuckDBPyConnection, *, clean: bool) -> None:
         """Let it wait for the next evaluation: if it is ``clean``, and none waits yet."""
         with self._lock:
-            if clean and self._waiting is None and self._process == os.getpid():
+            if clean and self._waiting is None:
                 self._waiting = instance
                 return
         instance.close()
+
+    def close(self) -> None:
+        """Close the one that waits."""
+        with self._lock:
+            found, self._waiting = self._waiting, None
+        if found is not None:
+            found.close()
+
+
+@functools.cache
+def _of_this_process() -> WeakSet[Instances]:
+    """All there are. Before a fork, none may wait: its threads don't live on in the child, which would then die of it at its end."""
+    every: WeakSet[Instances] = WeakSet()
+
+    def close() -> None:
+        for instances in list(every):
+            instances.close()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=close)
+    return every
