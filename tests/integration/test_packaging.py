@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+UV = Path(sys.executable).with_name("uv")
 PROGRAM = """
 import importlib.metadata, importlib.util, tempfile
 import lakekit as lk
@@ -27,7 +29,7 @@ assert importlib.util.find_spec("pyspark") is None and importlib.util.find_spec(
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the wheel and the source distribution."""
     folder = tmp_path_factory.mktemp("dist")
-    subprocess.run([Path(sys.executable).with_name("uv"), "build", "--quiet", "--out-dir", folder, ROOT], check=True)
+    subprocess.run([UV, "build", "--quiet", "--out-dir", folder, ROOT], check=True)
     return folder
 
 
@@ -54,8 +56,29 @@ def test_both_pass_the_checks_of_the_index_and_hold_what_they_should(packages: P
 def test_the_wheel_works_in_a_clean_environment_with_the_newest_and_the_oldest_packages(
     resolution: str, packages: Path, tmp_path: Path
 ) -> None:
-    uv, python = Path(sys.executable).with_name("uv"), tmp_path / "venv" / "bin" / "python"
-    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, tmp_path / "venv"], check=True)
+    work_with(sys.executable, packages, tmp_path, "--resolution", resolution)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_the_wheel_works_on_each_python_it_names(version: str, packages: Path, tmp_path: Path) -> None:
+    if (interpreter := python_of(version)) is None:
+        pytest.skip(f"there is no Python {version} on this machine")
+    work_with(str(interpreter), packages, tmp_path)
+
+
+def python_of(version: str) -> Path | None:
+    """An interpreter of a version: on the path, or one that pyenv has, whose names on the path do nothing by themselves."""
+    named = shutil.which(f"python{version}")
+    found = [*([Path(named)] if named else []), *(Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python")]
+    works = (path for path in found if subprocess.run([path, "--version"], capture_output=True, check=False).returncode == 0)
+    return next(works, None)
+
+
+def work_with(interpreter: str, packages: Path, folder: Path, *options: str) -> None:
+    """Install the wheel in an environment of its own, and use it."""
+    python = folder / "venv" / "bin" / "python"
+    subprocess.run([UV, "venv", "--quiet", "--python", interpreter, folder / "venv"], check=True)
     (wheel,) = packages.glob("*.whl")
-    subprocess.run([uv, "pip", "install", "--quiet", "--python", python, "--resolution", resolution, wheel], check=True)
-    subprocess.run([python, "-c", PROGRAM], check=True, cwd=tmp_path)
+    subprocess.run([UV, "pip", "install", "--quiet", "--python", python, *options, wheel], check=True)
+    subprocess.run([python, "-c", PROGRAM], check=True, cwd=folder)

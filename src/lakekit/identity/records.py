@@ -79,7 +79,9 @@ def gather(run: Run, sources: Sequence[Source]) -> Incoming:
             *([Rejects(nulls, nulls, source.batch.origin, source.batch.since)] if count(run.session, nulls) else []),
         ]
         bad += [rejects.gather(run.session, run.into, item) for item in failed]
-        parts[f"part_{number}"] = Query(_records_sql(source, columns, missing), {"batch": rows})
+        keys = ", ".join(map(ident, source.key))
+        several = Query(f"SELECT {keys} FROM batch WHERE NOT ({missing}) GROUP BY {keys} HAVING count(*) > 1", {"batch": rows})
+        parts[f"part_{number}"] = Query(_records_sql(source, columns, missing, once=not count(run.session, several)), {"batch": rows})
     union = " UNION ALL ".join(f"SELECT * FROM {name}" for name in parts)
     known = pa.schema([("source", pa.string()), ("record_key", pa.string())])
     living = forgotten.left_out(run.lake, run.lake.find(run.into), Query(union, parts), known, place=PLACE)
@@ -114,8 +116,8 @@ def said_sql(value: str, kind: str, *, place: str) -> str:
     return f"nullif(lk_plain({value}, '{kind}'), '')"
 
 
-def _records_sql(source: Source, columns: Sequence[str], missing: str) -> str:
-    """SQL: a batch's rows as records, the last row of each."""
+def _records_sql(source: Source, columns: Sequence[str], missing: str, *, once: bool) -> str:
+    """SQL: a batch's rows as records, the last row of each; ``once``: each has one only, and they need not be sorted."""
     schema, names = source.batch.schema, source.batch.columns
     key = record_key_sql(schema, source.key, place=f"{PLACE}(record_key=): source {source.name!r}", prefix="batch.")
     gone = f"coalesce({target.delete_condition(source.batch, None, place=PLACE)}, false)"
@@ -128,10 +130,13 @@ def _records_sql(source: Source, columns: Sequence[str], missing: str) -> str:
         said = said_sql(f"batch.{ident(name)}", kind, place=f"{PLACE}(rules=): column {name!r} of source {source.name!r}")
         # A deleted record says nothing any more, and keeps nothing.
         items.append(f"CASE WHEN NOT {gone} THEN {said} END AS {ident(name)}")
+    items.append(f"{gone} AS _gone")
+    if once:
+        return f"SELECT {', '.join(items)}, 1 AS _of FROM batch WHERE NOT ({missing})"
     order = order_columns(names, None, place=PLACE)
     compared = pa.schema([field for field in schema if field.name in columns or field.name in source.key or system.is_system(field.name)])
     keys = ", ".join(ident(name) for name in source.key)
-    items += [f"{gone} AS _gone", f"{nth(compared, source.key, order)} AS _nth", f"count(*) OVER (PARTITION BY {keys}) AS _of"]
+    items += [f"{nth(compared, source.key, order)} AS _nth", f"count(*) OVER (PARTITION BY {keys}) AS _of"]
     return f"SELECT * EXCEPT (_nth) FROM (SELECT {', '.join(items)} FROM batch WHERE NOT ({missing})) WHERE _nth = 1"
 
 

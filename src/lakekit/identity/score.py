@@ -47,8 +47,12 @@ def score(run: Run, pairs: Node, records: Node) -> Scored:
     rules = run.rules
     columns = _columns(rules)
     codes = {name: f"c{number}" for number, name in enumerate(columns)}
+    as_numbers = (
+        f"CASE WHEN {ident(name)} IS NOT NULL THEN {_code(name, rules)}({ident(name)}) END AS {code}, {ident(name)} AS {code}_text"
+        for name, code in codes.items()
+    )
     coded = run.few(
-        f"SELECT record_id, {', '.join(f'CASE WHEN {ident(name)} IS NOT NULL THEN lk_hash63({ident(name)}) END AS {code}, {ident(name)} AS {code}_text' for name, code in codes.items())} "
+        f"SELECT record_id, {', '.join(as_numbers)} "
         "FROM records r LEFT SEMI JOIN (SELECT left_id AS id FROM pairs UNION SELECT right_id FROM pairs) i ON i.id = r.record_id",
         records=records,
         pairs=pairs,
@@ -90,6 +94,17 @@ def _columns(rules: Rules) -> tuple[str, ...]:
     found += [name for rule in rules.never for name in rule.columns]
     found += [item.column for item in rules.probabilistic.compare] if rules.probabilistic else []
     return tuple(dict.fromkeys(found))
+
+
+def _code(column: str, rules: Rules) -> str:
+    """The SQL function that makes numbers of its values: the one by which the model names frequent values, or a quicker one."""
+    rule = rules.probabilistic
+    named = (
+        rule is not None
+        and rule.model is not None
+        and any(item.column == column and rule.model.of(number) is not None for number, item in enumerate(rule.compare))
+    )
+    return "lk_hash63" if named else "lk_code"
 
 
 def _measures(rules: Rules) -> dict[Measure, float]:
