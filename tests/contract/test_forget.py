@@ -16,17 +16,17 @@ from lakekit import identity, rules
 from tests.contract.helpers import foreign, frame, listed, local, stored
 from tests.contract.identities import INTO, NOW, persons
 
-ADA = {"user_id": 7171, "email": "ada.secret@example.com", "name": "Ada Secretova", "phone": "0305550199"}
+ADA = {"user_id": 71717171717, "email": "ada.secret@example.com", "name": "Ada Secretova", "phone": "0305550199"}
 BO = {"user_id": 8282, "email": "bo@example.com", "name": "Bo", "phone": "0305550100"}
 EVERYWHERE = {
-    "bronze.users": {"user_id": 7171},
-    "silver.users": {"user_id": 7171},
-    INTO: {"source": "shop", "record_key": "7171"},
+    "bronze.users": {"user_id": 71717171717},
+    "silver.users": {"user_id": 71717171717},
+    INTO: {"source": "shop", "record_key": "71717171717"},
     "gold.people": "email = 'ada.secret@example.com'",
-    "silver.orders": {"user_id": 7171},
+    "silver.orders": {"user_id": 71717171717},
 }
 MATCH = identity.Rules(match=[identity.exact("email"), identity.fuzzy("name", at_least=0.9, within="phone")])
-SECRETS = (b"ada.secret", b"Secretova", b"5550199", b"7171", (7171).to_bytes(8, "little"))
+SECRETS = (b"ada.secret", b"Secretova", b"5550199", b"71717171717", (71717171717).to_bytes(8, "little"))
 
 
 def ingest(lake: Any, run: str, *people: dict[str, Any]) -> lk.Commit:
@@ -49,7 +49,7 @@ def shop(lake: Any) -> Any:
     ingest(lake, "b", {**ADA, "name": "Ada S. Secretova"}, BO)
     ingest(lake, "c", {**ADA, "phone": "none of your business"})
     refine(lake, "b")
-    orders = [{"order_id": 1, "user_id": 7171, "total": 5}, {"order_id": 2, "user_id": 8282, "total": 7}]
+    orders = [{"order_id": 1, "user_id": 71717171717, "total": 5}, {"order_id": 2, "user_id": 8282, "total": 7}]
     lk.merge(frame(lake, "o", *orders), key="order_id", into="silver.orders")
     return lake
 
@@ -101,7 +101,7 @@ def test_the_tombstone_of_a_record_says_that_it_was_there_and_under_which_id(sho
     lk.forget(shop, EVERYWHERE)
     rows = lk.read(shop, INTO, deleted=True).to_arrow().to_pylist()
     (tomb,) = [row for row in rows if row["kind"] == "record" and row["_deleted_at"] is not None]
-    assert tomb["master_user_id"] == before["7171"]
+    assert tomb["master_user_id"] == before["71717171717"]
     assert tomb["record_key"].startswith("#")
     assert lk.read(shop, f"{INTO}__keys", deleted=True).count() == 3 - 1
 
@@ -121,24 +121,24 @@ def test_the_person_does_not_come_back_with_the_next_ingestion(shop: Any) -> Non
 
 def test_a_member_of_a_dimension_with_surrogate_keys_does_not_come_back_either(lake: Any) -> None:
     def people(run: str) -> lk.Commit:
-        rows = [{"user_id": 7171, "name": run, "at": 1}, {"user_id": 8282, "name": run, "at": 1}]
+        rows = [{"user_id": 71717171717, "name": run, "at": 1}, {"user_id": 8282, "name": run, "at": 1}]
         return lk.merge_scd2(frame(lake, run, *rows), into="gold.dim", key="user_id", effective_at="at", surrogate_key="user_key")
 
     people("a")
-    lk.forget(lake, {"gold.dim": {"user_id": 7171}})
+    lk.forget(lake, {"gold.dim": {"user_id": 71717171717}})
     people("b")
     assert {row[0] for row in stored(lake, "gold.dim", "user_id")} == {8282, None}
 
 
 def test_without_suppress_a_person_who_comes_again_is_a_new_one(shop: Any) -> None:
     rows = lk.read(shop, INTO).to_arrow().to_pylist()
-    before = next(row["master_user_id"] for row in rows if row["record_key"] == "7171")
+    before = next(row["master_user_id"] for row in rows if row["record_key"] == "71717171717")
     lk.forget(shop, EVERYWHERE, suppress=False)
     ingest(shop, "d", ADA)
     refine(shop, "d")
-    assert persons(shop) == [["shop 7171"], ["shop 8282"]]
+    assert persons(shop) == [["shop 71717171717"], ["shop 8282"]]
     rows = lk.read(shop, INTO).to_arrow().to_pylist()
-    assert next(row["master_user_id"] for row in rows if row["record_key"] == "7171") != before
+    assert next(row["master_user_id"] for row in rows if row["record_key"] == "71717171717") != before
 
 
 def test_forgetting_again_does_nothing_more_and_a_dry_run_nothing_at_all(shop: Any) -> None:
@@ -172,20 +172,20 @@ def test_erasing_a_record_may_divide_its_person_and_the_others_keep_the_id(lake:
 
 def test_a_table_that_consumes_a_named_one_and_is_not_named_is_warned_of(shop: Any, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        lk.forget(shop, {"silver.users": {"user_id": 7171}})
+        lk.forget(shop, {"silver.users": {"user_id": 71717171717}})
     assert f"may hold the person: gold.people, {INTO}" in caplog.text
-    assert "7171" not in caplog.text
+    assert "71717171717" not in caplog.text
 
 
 MISTAKES: list[tuple[Any, type[lk.errors.LakekitError]]] = [
     ({}, lk.errors.ConfigError),
     ({"silver.users": {}}, lk.errors.ConfigError),
     ({"silver.users": {"user_id": None}}, lk.errors.ConfigError),
-    ({"silver.users": {"userid": 7171}}, lk.errors.SchemaError),
-    ({"silver.users": "userid = 7171"}, lk.errors.QueryError),
-    ({"silver.users": "user_id = = 7171"}, lk.errors.QueryError),
+    ({"silver.users": {"userid": 71717171717}}, lk.errors.SchemaError),
+    ({"silver.users": "userid = 71717171717"}, lk.errors.QueryError),
+    ({"silver.users": "user_id = = 71717171717"}, lk.errors.QueryError),
     ({"silver.users": "1 = 1"}, lk.errors.ConfigError),
-    ({"silver.nobody": {"user_id": 7171}}, lk.errors.TableNotFoundError),
+    ({"silver.nobody": {"user_id": 71717171717}}, lk.errors.TableNotFoundError),
     ({"bronze.users": "email LIKE 'ada.secret%'"}, lk.errors.ConfigError),
 ]
 
@@ -194,7 +194,7 @@ def test_what_is_wrong_is_said_before_anything_is_written(shop: Any) -> None:
     for where, kind in MISTAKES:
         with pytest.raises(kind) as error:
             lk.forget(shop, {**where, **({"silver.orders": {"order_id": 1}} if where else {})})
-        assert "7171" not in str(error.value)
+        assert "71717171717" not in str(error.value)
         assert "ada.secret" not in str(error.value)
         assert lk.read(shop, "silver.orders").count() == 2
     with pytest.raises(lk.errors.ConfigError, match="detach"):

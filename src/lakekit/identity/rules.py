@@ -258,7 +258,7 @@ def probabilistic(
     *,
     compare: Sequence[Comparison],
     block: Sequence[Columns],
-    at_least: float = 0.9,
+    at_least: float = 0.5,
     max_shared: int | None = None,
     model: Model | None = None,
 ) -> Probabilistic:
@@ -267,7 +267,8 @@ def probabilistic(
     Args:
         compare: What is compared. What one field says is taken to be independent of what another one says.
         block: Records that share one of these are compared at all: several blocks, so that no single typing error hides a pair.
-        at_least: The probability from which they match.
+        at_least: The probability from which they match. Default: more likely than not; all pairs of a person are looked at afterwards, so that a
+            pair too many seldom joins two persons.
         max_shared: A value of a block that more records share brings nobody together. None: ``Rules(max_block=)``.
         model: What each outcome says. None: `train` learns it.
 
