@@ -38,7 +38,7 @@ def appended_sql(spec: Scd2Spec, places: Sequence[str] = ()) -> str:
         f"SELECT {key}, MAX({last_known_sql(spec)}) AS `__last`, SUM(CASE WHEN {opened} THEN 1 ELSE 0 END) AS `__open`,"
         f" MAX(CASE WHEN {inferred} THEN 1 ELSE 0 END) AS `__inferred` FROM versions WHERE {mine} GROUP BY {key}"
     )
-    event = [*(name for name, _ in spec.columns), *(name for name, _ in spec.unstored)]
+    event = dict.fromkeys(name for name, _ in (*spec.columns, *spec.unstored))
     version = [*(name for name, _ in spec.columns), *(column.name for column in state_columns(spec)), *places]
     columns = [f"e.{ident(name)} AS {ident('e_' + name)}" for name in event]
     columns += [f"v.{ident(name)} AS {ident('v_' + name)}" for name in version]
