@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
 
 import attrs
 
@@ -66,7 +66,7 @@ def _to_key(value: names.Columns | None) -> tuple[str, ...]:
 
 @attrs.frozen
 class Files:
-    """Files in a folder, read once each. A file is known by its name: one that is changed later is not read again.
+    """Files in a folder, read once each. A file is known by its name: one that is changed later is not read again, which a warning says.
 
     Each row says where it came from: ``_source`` is the file's path below the folder (below the part of a pattern before its first
     wildcard; a single file's name), ``_source_timestamp`` when the file was last modified. So one table takes one ``Files``: give the
@@ -133,7 +133,8 @@ class Files:
     def open(self, position: Details | None, *, target: Target) -> Generator[Increment]:
         """Read the files whose names do not stand in the target yet, in the order of their names.
 
-        The details hold the number of files ingested and a digest of their names. Where no file is new the schema is that of the last one.
+        The details hold the number of files ingested, a digest of their names, and when the last of them was modified. Where no file is new the
+        schema is that of the last one.
 
         Raises:
             SourceConfigError: There is no file at all, or one can't be read.
@@ -151,13 +152,30 @@ class Files:
                 len(taken),
                 extra=logs.fields("files_left_out", source=self.place, files=len(taken)),
             )
-        new = sorted(found.keys() - known)
+        new, seen = sorted(found.keys() - known), cast("int", position.get("modified", 0)) if position else 0
+        self._warn_of_changed([found[name] for name in known & found.keys()], since=seen)
+        modified = max([seen, *(_modified(found[name]) for name in new)])
         readers = {name: self._reader(name, found[name]) for name in new or sorted(found)[-1:]}
         schema = self._united({name: reader.schema() for name, reader in readers.items()})
         read = known | set(new)
         digest = hashlib.sha256(json.dumps(sorted(read), ensure_ascii=False).encode()).hexdigest()
         full = files_schema.with_columns(schema, {SOURCE: "string", SOURCE_TIMESTAMP: "instant"})
-        yield Increment(full, self._rows([readers[name] for name in new], schema, full), lambda: {"files": len(read), "digest": digest})
+        yield Increment(
+            full,
+            self._rows([readers[name] for name in new], schema, full),
+            lambda: {"files": len(read), "digest": digest, "modified": modified},
+        )
+
+    def _warn_of_changed(self, taken: Sequence[Path], *, since: int) -> None:
+        """Say so where files have changed after they were read: it would be asked for otherwise why the lake doesn't show it."""
+        if since and (changed := sum(_modified(path) > since for path in taken)):
+            logger.warning(
+                "%s: %d files have changed since they were read, and are not read again: a file is known by its name. Give what is new a name of"
+                " its own.",
+                self.place,
+                changed,
+                extra=logs.fields("files_changed", source=self.place, files=changed),
+            )
 
     @contextmanager
     def keys(self, *, scope: str | None) -> Generator[KeyRead]:
@@ -225,6 +243,11 @@ class Files:
                 if len(full) > len(schema):
                     arrays += [pa.repeat(pa.scalar(reader.name, pa.string()), rows), pa.repeat(modified, rows)]
                 yield pa.RecordBatch.from_arrays(arrays, schema=full)
+
+
+def _modified(path: Path) -> int:
+    """When a file was last modified, in microseconds since 1970."""
+    return path.stat().st_mtime_ns // 1000
 
 
 def _ignored(name: Path) -> bool:

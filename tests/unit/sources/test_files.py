@@ -288,6 +288,23 @@ def test_names_that_another_source_took_are_left_out_with_a_warning(tmp_path: Pa
     assert "One table takes one Files" in caplog.text
 
 
+def test_a_file_that_has_changed_since_it_was_read_is_told_of_and_not_read_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source, target = sources.Files(tmp_path, format="csv"), Bronze()
+    path = text(tmp_path / "a.csv", "id\n1\n")
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    with caplog.at_level(logging.WARNING):
+        target.ingest(source)
+        late = text(tmp_path / "b.csv", "id\n2\n")
+        os.utime(late, (1_600_000_000, 1_600_000_000))
+        assert len(target.ingest(source)) == 1
+        assert not caplog.messages, "a file may come late"
+        position = target.position
+        text(path, "id\n1\n3\n")
+        assert target.ingest(source) == []
+    assert "1 files have changed since they were read" in caplog.text
+    assert target.position == position
+
+
 def test_a_column_of_lakekits_own_is_refused(tmp_path: Path) -> None:
     parquet(tmp_path / "a.parquet", _source=["x"])
     with pytest.raises(SchemaError, match="_source"):
