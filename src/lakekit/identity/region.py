@@ -69,20 +69,26 @@ def divide(run: Run, records: Table, links: Table, region: Frame) -> Frame:
         f"""SELECT least(a.node, b.node) AS low, greatest(a.node, b.node) AS high,
             sum(CASE WHEN rule = '{PROBABILISTIC}' OR {DECIDED} THEN CAST(0 AS DOUBLE) ELSE score END) AS sure,
             sum(CASE WHEN rule = '{PROBABILISTIC}' THEN score ELSE CAST(0 AS DOUBLE) END) AS bits,
-            count(CASE WHEN NOT {DECIDED} THEN 1 END) AS matches,
+            count(CASE WHEN NOT {DECIDED} THEN 1 END) AS matches, count(CASE WHEN rule = '{PROBABILISTIC}' THEN 1 END) AS weighed,
             count(CASE WHEN rule = '{CONFIRM}' THEN 1 END) AS confirmed, count(CASE WHEN rule = '{SEPARATE}' THEN 1 END) AS separated
         FROM links l JOIN nodes a ON a.record_id = l.left_id JOIN nodes b ON b.record_id = l.right_id GROUP BY 1, 2""",
         **inputs,
     )
-    low, high, sure, bits, matches, confirmed, separated = _arrays(
-        run, rows, "low", "high", "sure", "bits", "matches", "confirmed", "separated"
+    low, high, sure, bits, matches, weighed, confirmed, separated = _arrays(
+        run, rows, "low", "high", "sure", "bits", "matches", "weighed", "confirmed", "separated"
     )
     size = count(run.session, nodes)
     model = run.rules.probabilistic.model if run.rules.probabilistic else None
 
+    # Pairs that match were scored for it, by these rules, and no veto stands between them.
+    known = (matches if model is None else weighed) > 0
+    scored, scored_bits = (low * size + high)[known], bits[known]
+
     def scorer(left: Array, right: Array) -> tuple[Array, Array]:
-        weight, vetoed = _score(run, records, nodes, left, right)
-        matched = lookup(left * size + right, low * size + high, sure * SURE)
+        code = left * size + right
+        weight, vetoed, open_ = lookup(code, scored, scored_bits), np.zeros(len(code), dtype=bool), ~np.isin(code, scored)
+        weight[open_], vetoed[open_] = _score(run, records, nodes, left[open_], right[open_])
+        matched = lookup(code, low * size + high, sure * SURE)
         # Where a rule is sure, what the other fields say can only add to it.
         return np.where(matched > 0, np.maximum(weight, 0.0) + matched, weight), vetoed
 
