@@ -70,9 +70,13 @@ def _matches(run: Run, pairs: Frame, records: Table) -> Frame:
         for number, rule in enumerate(rules.fuzzy)
     ]
     if rules.probabilistic:
-        blocks = ", ".join(literal(item.name) for item in rules.probabilistic.blocks)
+        names = {item.name for item in rules.probabilistic.blocks}
+        blocks = ", ".join(map(literal, sorted(names)))
+        mine = f"SELECT DISTINCT left_id, right_id FROM pairs WHERE block IN ({blocks})"
+        others = {item.name for item in rules.blocks} - names
+        within = f"LEFT SEMI JOIN ({mine}) p ON p.left_id = s.left_id AND p.right_id = s.right_id" if others else ""
         selects.append(
-            f"SELECT DISTINCT p.left_id, p.right_id, {literal(PROBABILISTIC)} AS rule, s.bits AS score FROM pairs p {scored} "
-            f"WHERE p.block IN ({blocks}) {agreed} AND s.bits >= CAST({rules.probabilistic.least_bits!r} AS DOUBLE)"
+            f"SELECT s.left_id, s.right_id, {literal(PROBABILISTIC)} AS rule, s.bits AS score FROM scored s {within} "
+            f"WHERE NOT s.vetoed AND s.bits >= CAST({rules.probabilistic.least_bits!r} AS DOUBLE)"
         )
     return run.session.stage(Query(" UNION ALL ".join(selects), inputs))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from lakekit import logs
 from lakekit.engines.plan import Frame, Node, Query
 from lakekit.engines.protocol import count
-from lakekit.identity.cluster import Decided, Links, lookup, parts
+from lakekit.identity.cluster import Decided, Links, among, lookup, parts
 from lakekit.identity.decide import DECIDED
 from lakekit.identity.kinds import CONFIRM, PROBABILISTIC, SEPARATE
 from lakekit.identity.score import SURE, score
@@ -83,12 +83,13 @@ def divide(run: Run, records: Table, links: Table, region: Frame) -> Frame:
     # Pairs that match were scored for it, by these rules, and no veto stands between them.
     known = (matches if model is None else weighed) > 0
     scored, scored_bits = (low * size + high)[known], bits[known]
+    certain, certainty = (low * size + high)[sure > 0], sure[sure > 0] * SURE
 
     def scorer(left: Array, right: Array) -> tuple[Array, Array]:
         code = left * size + right
-        weight, vetoed, open_ = lookup(code, scored, scored_bits), np.zeros(len(code), dtype=bool), ~np.isin(code, scored)
+        weight, vetoed, open_ = lookup(code, scored, scored_bits), np.zeros(len(code), dtype=bool), ~among(code, scored)
         weight[open_], vetoed[open_] = _score(run, records, nodes, left[open_], right[open_])
-        matched = lookup(code, low * size + high, sure * SURE)
+        matched = lookup(code, certain, certainty)
         # Where a rule is sure, what the other fields say can only add to it.
         return np.where(matched > 0, np.maximum(weight, 0.0) + matched, weight), vetoed
 
