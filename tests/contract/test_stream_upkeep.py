@@ -106,6 +106,18 @@ def test_a_stream_keeps_its_table_few_in_files_and_snapshots(lake: Any, folder: 
 
 
 @pytest.mark.usefixtures("due_soon")
+def test_the_rejects_are_kept_up_with_their_table(lake: Any, folder: Path) -> None:
+    lk.create_table(lake, INTO, schema={"n": "bigint"}, properties=ALL_AT_ONCE)
+    for number in range(6):
+        (folder / f"{number}.csv").write_text(f"n\n{number}\nnone\n")
+        running = lk.stream(lake, sources.Files(folder / "*.csv", format="csv"), into=INTO, every=None, on_change={"conflict": "reject"})
+        running.wait()
+    assert numbers(lake) == list(range(6))
+    assert lk.read(lake, f"{INTO}__rejects").count() == 6
+    assert snapshots(lake, f"{INTO}__rejects") < 5
+
+
+@pytest.mark.usefixtures("due_soon")
 def test_what_a_consumer_has_yet_to_read_stays(lake: Any, folder: Path) -> None:
     lk.create_table(lake, INTO, schema={"n": "bigint"}, properties=ALL_AT_ONCE)
     drained(lake, folder, 0)

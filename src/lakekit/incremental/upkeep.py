@@ -14,7 +14,7 @@ from lakekit.commit import Commit
 from lakekit.engines.plan import OWN_BRANCH
 from lakekit.errors import CommitConflictError, TableError
 from lakekit.incremental import cas, changes, retention
-from lakekit.names import Identifier, text
+from lakekit.names import Identifier, companion, text
 
 if TYPE_CHECKING:
     from lakekit.engines.plan import TableState
@@ -45,11 +45,14 @@ class Keeping:
 
 
 def keep_up(lake: Lake, table: Identifier, *, now: datetime) -> Commit | None:
-    """Compact a table, and let snapshots expire as its own properties say. None: it doesn't say."""
+    """Compact a table and its rejects, and let their snapshots expire as the table's own properties say. None: it doesn't say."""
     state = lake.engine.load(table)
     if not retention.is_said(state):
         return None
-    return tidy(lake, state, Keeping(retention.since(state, now), retention.least(state), level=logging.INFO))
+    keeping = Keeping(retention.since(state, now), retention.least(state), level=logging.INFO)
+    if (beside := lake.find(companion(table, "rejects"))) is not None:
+        tidy(lake, beside, keeping)
+    return tidy(lake, state, keeping)
 
 
 def tidy(lake: Lake, state: TableState, keeping: Keeping) -> Commit:
