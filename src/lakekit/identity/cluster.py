@@ -6,12 +6,13 @@ so that the parts don't depend on what else is looked at, or on the order in whi
 
 from __future__ import annotations
 
-import heapq
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import attrs
+
+from lakekit.identity.linkage import Pairs, average_linkage, components
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,25 +76,6 @@ class Decided:
         """Of some pairs, which are confirmed and which separated."""
         code = left * size + right
         return among(code, self.confirmed[0] * size + self.confirmed[1]), among(code, self.separated[0] * size + self.separated[1])
-
-
-def components(size: int, left: Array, right: Array) -> Array:
-    """The least record that each record is connected with.
-
-    >>> import numpy as np
-    >>> components(5, np.array([1, 3]), np.array([3, 4])).tolist()
-    [0, 1, 2, 1, 1]
-    """
-    import numpy as np
-
-    label = np.arange(size)
-    while True:
-        low, high = np.minimum(label[left], label[right]), np.maximum(label[left], label[right])
-        if not (low < high).any():
-            return label
-        np.minimum.at(label, high, low)
-        while not np.array_equal(shorter := label[label], label):
-            label = shorter
 
 
 def parts(
@@ -192,79 +174,8 @@ def _divide(label: Array, left: Array, right: Array, weight: Array, vetoed: Arra
     against = np.zeros(size, dtype=bool)
     against[component[vetoed | (weight <= limit)]] = True
     chosen = against[component]
-    order = np.argsort(component[chosen], kind="stable")
-    left, right, component = left[chosen][order], right[chosen][order], component[chosen][order]
-    amount = np.rint(weight[chosen][order] * _PRECISION).astype(np.int64)
-    vetoed, is_link, sure = vetoed[chosen][order], is_link[chosen][order], sure[chosen][order]
-    bounds = np.r_[np.flatnonzero(np.r_[True, component[1:] != component[:-1]]), len(component)] if len(component) else np.array([0])
-    for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        columns = (array[start:end].tolist() for array in (left, right, amount, vetoed, is_link))
-        firm = list(zip(left[start:end][sure[start:end]].tolist(), right[start:end][sure[start:end]].tolist(), strict=True))
-        for group in average_linkage(zip(*columns, strict=True), limit * _PRECISION, firm):
-            label[group] = min(group)
+    left, right, amount = left[chosen], right[chosen], np.rint(weight[chosen] * _PRECISION).astype(np.int64)
+    pairs = Pairs(left, right, amount, vetoed[chosen], is_link[chosen])
+    nodes, least = average_linkage(pairs, component[chosen], limit * _PRECISION, (left[sure[chosen]], right[sure[chosen]]))
+    label[nodes] = least
     return label
-
-
-Between = tuple[int, int, bool, bool]
-"""Between two groups: the sum of the weights, the number of pairs, whether a veto stands there, whether a link does."""
-
-
-def average_linkage(pairs: Any, limit: float, sure: Sequence[tuple[int, int]] = ()) -> list[list[int]]:
-    """Groups of records: the two with the greatest mean weight are joined, while it is above the limit, and again.
-
-    Only groups with a link between them are joined, and never across a veto.
-
-    Args:
-        pairs: All pairs, each (left, right, weight, vetoed, linked) with left < right.
-        limit: What the mean weight has to exceed.
-        sure: Pairs that are together, whatever the weights say: what they form is where it begins.
-
-    Source:
-        Sokal, Michener: A statistical method for evaluating systematic relationships (1958), "average linkage".
-
-    >>> average_linkage([(0, 1, 9, False, True), (0, 2, 0, True, False), (1, 2, 5, False, True)], 0)
-    [[0, 1], [2]]
-    """
-    between: dict[int, dict[int, Between]] = {}
-    for left, right, *what in pairs:
-        between.setdefault(left, {})[right] = between.setdefault(right, {})[left] = (what[0], 1, what[1], what[2])
-    members = {node: [node] for node in between}
-    group = {node: node for node in between}
-
-    def join(kept: int, joined: int) -> Iterator[tuple[int, Between]]:
-        """Join two groups, and give what is now between it and the others."""
-        for node in members[joined]:
-            group[node] = kept
-        members[kept] += members.pop(joined)
-        del between[kept][joined]
-        gone = between.pop(joined)
-        del gone[kept]
-        for other, (total, number, vetoed, linked) in gone.items():
-            more = between[kept][other]
-            now = (total + more[0], number + more[1], vetoed or more[2], linked or more[3])
-            between[kept][other] = between[other][kept] = now
-            del between[other][joined]
-            yield other, now
-
-    for left, right in sure:
-        kept, joined = sorted((group[left], group[right]))
-        if kept != joined:
-            list(join(kept, joined))
-    heap = [
-        (-total / number, kept, joined)
-        for kept, others in between.items()
-        for joined, (total, number, vetoed, linked) in others.items()
-        if kept < joined and linked and not vetoed and total / number > limit
-    ]
-    heapq.heapify(heap)
-    while heap:
-        mean, kept, joined = heapq.heappop(heap)
-        if joined not in between.get(kept, {}):
-            continue
-        total, number, vetoed, _ = between[kept][joined]
-        if vetoed or -mean != total / number:
-            continue  # one of the groups has grown since
-        for other, now in join(kept, joined):
-            if now[3] and not now[2] and now[0] / now[1] > limit:
-                heapq.heappush(heap, (-now[0] / now[1], min(kept, other), max(kept, other)))
-    return sorted(sorted(group) for group in members.values())

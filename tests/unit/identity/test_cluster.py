@@ -116,19 +116,6 @@ def test_the_strongest_link_decides_on_which_side_of_a_veto_a_record_is() -> Non
     assert divide({(0, 1): 10, (1, 2): 5}, {(0, 2)})[:3] == [0, 0, 2]
 
 
-def test_a_weak_link_is_outweighed_by_what_speaks_against_it_on_average() -> None:
-    pairs = [
-        (0, 1, 9, False, True),
-        (2, 3, 9, False, True),
-        (0, 2, 3, False, True),
-        (0, 3, -5, False, False),
-        (1, 2, -5, False, False),
-        (1, 3, -5, False, False),
-    ]
-    assert cluster.average_linkage(pairs, -1) == [[0, 1], [2, 3]]
-    assert cluster.average_linkage(pairs, -4) == [[0, 1, 2, 3]]
-
-
 @pytest.mark.parametrize("at_once", [1, 5, 1_000])
 def test_all_pairs_come_once_with_whole_components_together(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "PAIRS_AT_ONCE", at_once)
