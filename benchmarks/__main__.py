@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SHARED = {"__main__", "measure"}
+SHARED = {"__main__", "identity_splink", "measure", "people", "scd2_spark"}
 
 
 def names() -> list[str]:

@@ -25,7 +25,7 @@ _LISTED: Final = 100
 
 @attrs.frozen(eq=False, repr=False)
 class Lake(Shown):
-    """The tables of one catalog, and the engine that works on them. Made by `connect`; holds no connection.
+    """The tables of one catalog, and the engine that works on them. Made by `connect`; holds no connection to a server.
 
     Attributes:
         engine: The engine.
