@@ -80,7 +80,7 @@ def weights(rules: Rules) -> Weights:
     >>> fields = [identity.compare("name", levels=(0.9,)), identity.compare("city", levels=())]
     >>> rule = identity.probabilistic(compare=fields, block=["city"], model=identity.Model(prior=-10, bits=[(12, 6, -4), (5, -2)]))
     >>> print(weights(identity.Rules(match=[rule])))
-    prior -10.0 bits; records match from +3.2 bits
+    prior -10.0 bits; records match from +0.0 bits
     name  equal                +12.0  ++++++++++++++++++++++++
     name  jaro_winkler >= 0.9   +6.0  ++++++++++++
     name  different             -4.0  --------
