@@ -237,10 +237,7 @@ def _compared(
     """The rows as they would be written, each with its class, and how many there are of each."""
     incoming = work.schema.names
     stored = [name for name in state.schema.names if name != system.OPERATION]
-    # Equality, where no key is NULL, lets engines skip what is stored outside of the keys' range.
-    on = " AND ".join(
-        f"s.{dotted(name, work.schema)} {'=' if name in work.bounds else '<=>'} t.{dotted(name, state.schema)}" for name in spec.key
-    )
+    on = " AND ".join(f"s.{dotted(name, work.schema)} <=> t.{dotted(name, state.schema)}" for name in spec.key)
     inputs: dict[str, Node] = {"incoming": work.rows, "stored": Scan(state, state.head, bounds=work.bounds, places=True)}
     buried = ""
     if dead is not None:
