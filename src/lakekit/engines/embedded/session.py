@@ -72,7 +72,9 @@ class DuckSession:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Close it, and remove what it spilled."""
-        self._instances.give_back(self._instance, clean=error is None and self._is_cleared())
+        clean = error is None and self._is_cleared()
+        self._con.close()  # in any case: as long as it is open, so is the instance
+        self._instances.give_back(self._instance, clean=clean)
         self._relations.clear()
         self._spill.cleanup()
 
@@ -83,7 +85,6 @@ class DuckSession:
                 self._con.remove_function(name)
             self.files.close()
             self._con.execute(f"SET schema = 'main'; DROP SCHEMA {_SCHEMA} CASCADE")
-            self._con.close()
         except duckdb.Error:
             return False
         return not any(Path(self._spill.name).iterdir())
