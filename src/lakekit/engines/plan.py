@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
@@ -134,6 +134,8 @@ class Scan:
         above: Only files whose data sequence number is greater.
         bounds: Column to (least, greatest), either may be None (open): files that hold no such value need not be read. A hint; other
             rows may come as well.
+        or_null: Columns of which nobody asks whether they are empty or NULL: where a file's statistics know no value of one, it may come as
+            NULL. Lists are slow to read, also where there are none.
         places: Also the session's ``places``: the columns that say where each row is stored.
     """
 
@@ -142,6 +144,7 @@ class Scan:
     minus: int | None = None
     above: int | None = None
     bounds: Mapping[str, tuple[Any, Any]] = attrs.field(factory=dict)
+    or_null: Collection[str] = ()
     places: bool = False
 
 

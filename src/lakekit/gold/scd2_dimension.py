@@ -176,7 +176,7 @@ def stored_versions(
     ``places``: the columns that say where a row is stored, where they are wanted.
     """
     fields = [*spec.columns, *((column.name, column.type) for column in (*state_columns(spec), *recorded_columns(spec)))]
-    scan: Node = Scan(state, state.head, bounds=dict(bounds or {}), places=bool(places))
+    scan: Node = Scan(state, state.head, bounds=dict(bounds or {}), or_null=(ABSORBED,), places=bool(places))
     there = {field.name: sql_type(field.type) for field in state.schema}
     fitting = {name for name, kind in fields if name in there and there[name] == sql_type(arrow_type(kind))}
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -11,7 +12,8 @@ import pyarrow as pa
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import ArrowScan
 from pyiceberg.manifest import FileFormat
-from pyiceberg.schema import Schema, index_name_by_id
+from pyiceberg.schema import Schema, index_by_id, index_name_by_id
+from pyiceberg.types import PrimitiveType
 
 from lakekit.engines.absent import half_there
 from lakekit.engines.arrow import conform
@@ -77,16 +79,22 @@ class Files:
             error = half_there(self.labels[path], type(error).__name__)
         self.keep(error)
 
-    def query(self, state: TableState, tasks: Sequence[FileScanTask], *, places: bool = False) -> str:
-        """The DuckDB query that gives the live rows of some files, in the table's current columns; with ``places``, also those."""
+    def query(self, state: TableState, tasks: Sequence[FileScanTask], *, places: bool = False, or_null: Collection[str] = ()) -> str:
+        """The DuckDB query that gives the live rows of some files, in the table's current columns; with ``places``, also those.
+
+        ``or_null``: the columns that come as NULL where a file's statistics know no value of them.
+        """
         table: Table = state.native
         fields = table.schema().fields
         if not tasks:
             return _nothing(fields, places=places)
         direct = [task for task in tasks if _is_parquet(task)] if _is_by_id(table) else []
-        clean = [task for task in direct if not task.delete_files]
-        dirty = [task for task in direct if task.delete_files]
-        parts = [self._read(state, group, places=places) for group in (clean, dirty) if group]
+        asked = [field for field in fields if field.name in or_null]
+        groups: defaultdict[tuple[bool, frozenset[str]], list[FileScanTask]] = defaultdict(list)
+        for task in direct:
+            unread = frozenset(field.name for field in asked if _is_empty(field, task))
+            groups[bool(task.delete_files), unread].append(task)
+        parts = [self._read(state, group, places=places, unread=unread) for (_, unread), group in groups.items()]
         # pyiceberg reads the others too, only slower: deletion vectors, files without field ids, or not of Parquet.
         known = {task.file.file_path for task in direct}
         parts += [self._copied(state, task, places=places) for task in tasks if task.file.file_path not in known]
@@ -106,7 +114,7 @@ class Files:
             "WHERE f IS NOT NULL"
         )
 
-    def _read(self, state: TableState, tasks: Sequence[FileScanTask], *, places: bool) -> str:
+    def _read(self, state: TableState, tasks: Sequence[FileScanTask], *, places: bool, unread: Collection[str]) -> str:
         fields = state.native.schema().fields
         paths = [self.path(state, task.file.file_path) for task in tasks]
         self.labels |= dict.fromkeys(
@@ -115,6 +123,7 @@ class Files:
         columns = ", ".join(
             f"{field.field_id}: {{name: {text(field.name)}, type: {text(duckdb_type(field.field_type))}, default_value: NULL}}"
             for field in fields
+            if field.name not in unread
         )
         source = f"read_parquet({_list(paths)}, schema = MAP {{{columns}}})"
         extra = ""
@@ -125,7 +134,8 @@ class Files:
         if tasks[0].delete_files:
             deleted = f"SELECT n * {_ROWS} + p FROM ({self.positions(state, tasks)})"
             where = f" WHERE file_index::BIGINT * {_ROWS} + file_row_number NOT IN ({deleted})"
-        return f"SELECT {_names(fields)}{extra} FROM {source}{where}"
+        items = ", ".join(_null(field) if field.name in unread else quote(field.name) for field in fields)
+        return f"SELECT {items}{extra} FROM {source}{where}"
 
     def _copied(self, state: TableState, task: FileScanTask, *, places: bool) -> str:
         """One file's rows, which pyiceberg read into this session."""
@@ -164,9 +174,20 @@ def _is_parquet(task: FileScanTask) -> bool:
 
 
 def _nothing(fields: Sequence[NestedField], *, places: bool) -> str:
-    empty = [f"CAST(NULL AS {duckdb_type(field.field_type)}) AS {quote(field.name)}" for field in fields]
+    empty = [_null(field) for field in fields]
     empty += [f"CAST(NULL AS BIGINT) AS {name}" for name in PLACES] if places else []
     return f"SELECT {', '.join(empty)} WHERE false"
+
+
+def _null(field: NestedField) -> str:
+    return f"CAST(NULL AS {duckdb_type(field.field_type)}) AS {quote(field.name)}"
+
+
+def _is_empty(field: NestedField, task: FileScanTask) -> bool:
+    """Whether a file's statistics say that each row of a column is NULL, or empty as lists are. Not all writers say so of lists."""
+    counts, nulls = task.file.value_counts or {}, task.file.null_value_counts or {}
+    leaves = [inner for inner in index_by_id(Schema(field)).values() if isinstance(inner.field_type, PrimitiveType)]
+    return all(counts.get(leaf.field_id) is not None and counts.get(leaf.field_id) == nulls.get(leaf.field_id) for leaf in leaves)
 
 
 def _names(fields: Iterable[NestedField]) -> str:

@@ -105,7 +105,7 @@ class DuckSession:
             columns = [*node.state.schema, *(pa.field(place, pa.int64()) for place in PLACES if node.places)]
             self._con.from_arrow(pa.schema(columns).empty_table()).create(name)
         elif isinstance(node, Scan):
-            rows = self.files.query(node.state, scans.select(node), places=node.places)
+            rows = self.files.query(node.state, scans.select(node), places=node.places, or_null=node.or_null)
             within = scans.within(node)
             self.execute(f"CREATE VIEW {name} AS " + (f"SELECT * FROM ({rows}) WHERE {within}" if within else rows))
         elif isinstance(node, Stream):

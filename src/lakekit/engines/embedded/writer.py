@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import uuid
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
@@ -21,6 +22,7 @@ from pyiceberg.io.pyarrow import (
 )
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.partitioning import PartitionKey
+from pyiceberg.schema import Schema, index_by_id
 from pyiceberg.typedef import Record
 from pyiceberg.types import DateType, TimestampType, TimestamptzType
 
@@ -83,13 +85,18 @@ def target_size(table: Table) -> int:
 
 @attrs.define
 class _OpenFile:
-    """One Parquet file being written."""
+    """One Parquet file being written.
+
+    Attributes:
+        without_elements: The columns of lists and maps that have had no element so far.
+    """
 
     location: str
     sink: Any
     writer: Any
     metadata: list[Any]
     partition: PartitionKey | None
+    without_elements: set[str]
     rows: int = 0
 
 
@@ -152,6 +159,7 @@ class FileWriter:
             self._open[key] = self._begin(partition, rows)
         file = self._open[key]
         file.writer.write_table(rows, row_group_size=ROWS_IN_MEMORY)
+        file.without_elements -= {name for name in file.without_elements if _has_elements(rows.column(name))}
         file.rows += rows.num_rows
         self.rows += rows.num_rows
         if file.sink.tell() >= self._target:
@@ -172,7 +180,7 @@ class FileWriter:
             write_batch_size=1024,
             data_page_size=1 << 20,
         )
-        return _OpenFile(location, sink, writer, metadata, partition)
+        return _OpenFile(location, sink, writer, metadata, partition, {field.name for field in self.schema if _are_lists(field)})
 
     def _repetitive(self, rows: pa.Table) -> list[str]:
         """The columns to encode by dictionary. One of values that hardly repeat takes thrice the time to write, and more room."""
@@ -190,6 +198,9 @@ class FileWriter:
             stats_columns=_statistics_plan(file.metadata[0], self.table),
             parquet_column_mapping=parquet_path_to_id_mapping(schema),
         )
+        for number in itertools.chain.from_iterable(index_by_id(Schema(schema.find_field(name))) for name in file.without_elements):
+            if number in statistics.value_counts:  # Arrow doesn't count a row without elements, Parquet does
+                statistics.null_value_counts[number] = statistics.value_counts[number]
         size = len(self.table.io.new_input(file.location))
         self.size += size
         written = DataFile.from_args(
@@ -218,6 +229,15 @@ def _statistics_plan(metadata: Any, table: Table) -> dict[int, Any]:
             if isinstance(plan[number].iceberg_type, DateType | TimestampType | TimestamptzType) and not _has_bounds(column):
                 plan[number] = dataclasses.replace(plan[number], mode=MetricsMode(MetricModeTypes.COUNTS))
     return plan
+
+
+def _are_lists(field: pa.Field[Any]) -> bool:
+    return pa.types.is_list(field.type) or pa.types.is_map(field.type)
+
+
+def _has_elements(column: pa.ChunkedArray[Any]) -> bool:
+    """Whether any list or map has one. Those that are NULL may be taken for such."""
+    return any(len(chunk) and chunk.offsets[-1].as_py() > chunk.offsets[0].as_py() for chunk in cast("Any", column.chunks))
 
 
 def _has_bounds(column: Any) -> bool:
