@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
@@ -124,6 +126,7 @@ def _learn(rule: Probabilistic, values: dict[str, Encoded], seed: int) -> Model:
     size = len(next(iter(values.values())).codes)
     if size < 2:
         raise ContractError("identity.train()", "expected at least two records", got=str(size))
+    values, crowded = _without_crowded(rule, values)
     strangers = [_chance(item, values[item.column], rng, size) for item in rule.compare]
     code = np.unique(np.concatenate([left * size + right for left, right in (block_pairs(block, values) for block in rule.blocks)]))
     if not len(code):
@@ -132,28 +135,61 @@ def _learn(rule: Probabilistic, values: dict[str, Encoded], seed: int) -> Model:
     levels = [levels_of(item, values, chosen // size, chosen % size) for item in rule.compare]
     share, same, strangers = _maximize(levels, strangers, stands_for=len(code) / len(chosen), everything=size * (size - 1) / 2)
     bits = [np.minimum.accumulate(np.maximum(np.log2(found / chance), _LEAST_BITS)) for found, chance in zip(same, strangers, strict=True)]
-    frequencies = [_frequencies(values[item.column]) if item.term_frequency else None for item in rule.compare]
     rounded = [[round(float(value), 6) for value in row] for row in bits]
+    frequencies = [
+        _frequencies(item, values[item.column], crowded.get(item.column, ()), row[0])
+        for item, row in zip(rule.compare, rounded, strict=True)
+    ]
     prior = round(float(np.log2(share) - np.log2(1 - share)), 6)
     return Model(prior, rounded, frequencies if any(frequencies) else ())
 
 
-def _frequencies(column: Encoded) -> Frequencies:
-    """What equal values say, each for itself: how much likelier two strangers share any value than this one."""
+def _without_crowded(rule: Probabilistic, values: dict[str, Encoded]) -> tuple[dict[str, Encoded], dict[str, tuple[str, ...]]]:
+    """The columns without values that more records share than a block of this column allows, and these values.
+
+    They are no evidence: a placeholder e-mail says nothing. Counted among the others, it would make all equal e-mails say little.
+    """
     import numpy as np
 
-    counts = np.bincount(column.codes[column.codes >= 0])
-    share = counts / max(counts.sum(), 1)
-    order = np.lexsort((np.array([code(text) for text in column.texts]), -counts))
-    often, rest = order[:_FREQUENT_VALUES], order[_FREQUENT_VALUES:]
+    kept, crowded = dict(values), dict[str, tuple[str, ...]]()
+    for block in (block for block in rule.blocks if len(block.columns) == 1):
+        name = block.columns[0]
+        column = values[name]
+        often = np.bincount(column.codes[column.codes >= 0], minlength=len(column.texts)) > block.most
+        if often.any():
+            kept[name] = Encoded(np.where((column.codes >= 0) & often[column.codes], -1, column.codes), column.texts)
+            crowded[name] = tuple(column.texts[at] for at in np.flatnonzero(often).tolist())
+    return kept, crowded
+
+
+def _frequencies(item: Comparison, column: Encoded, crowded: Sequence[str], bits: float) -> Frequencies | None:
+    """What equal values say, each for itself, beyond the bits of an equal value. None: all say the same.
+
+    With term frequencies: how much likelier two strangers share any value than this one. Values that are no evidence take the bits back.
+    """
+    none = [(code(text), -bits) for text in crowded]
+    if not item.term_frequency:
+        return Frequencies(sorted(none), 0.0) if none else None
+    shares, rest = _shares(column)
     equal = max(column.distinct_share(), 1e-9)
 
-    def bits(of: Array | float) -> Array:
-        return np.minimum(np.log2(equal / of), _MOST_OF_A_RARE_VALUE)
+    def more(share: float) -> float:
+        return round(min(math.log2(equal / share), _MOST_OF_A_RARE_VALUE), 4)
 
-    seldom = float((share[rest] ** 2).sum() / share[rest].sum()) if len(rest) else 1 / max(counts.sum(), 1)
-    known = sorted((code(column.texts[at]), round(float(value), 4)) for at, value in zip(often.tolist(), bits(share[often]), strict=True))
-    return Frequencies(known, round(float(bits(seldom)), 4))
+    return Frequencies(sorted([*none, *((code(column.texts[at]), more(share)) for at, share in shares.items())]), more(rest))
+
+
+def _shares(column: Encoded) -> tuple[dict[int, float], float]:
+    """How frequent the frequent values are, by code, and the others on average."""
+    import numpy as np
+
+    counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.texts))
+    share = counts / max(counts.sum(), 1)
+    order = np.lexsort((np.array([code(text) for text in column.texts]), -counts))
+    order = order[counts[order] > 0]
+    often, rest = order[:_FREQUENT_VALUES], order[_FREQUENT_VALUES:]
+    seldom = float((share[rest] ** 2).sum() / share[rest].sum()) if len(rest) else 1 / max(int(counts.sum()), 1)
+    return dict(zip(often.tolist(), share[often].tolist(), strict=True)), seldom
 
 
 def _chance(item: Comparison, column: Encoded, rng: np.random.Generator, size: int) -> Array:

@@ -31,13 +31,22 @@ def order_columns(names: Sequence[str], order_by: Columns | None, *, place: str)
     return given
 
 
-def nth(schema: pa.Schema, keys: Sequence[str], order: Sequence[str], *, tie: str = "true") -> str:
-    """SQL that numbers the rows of each key, the last one first, by a total order. ``tie``: SQL for rows that may need their digest for it."""
-    last = [f"{_place(name, order)} DESC NULLS LAST" for name in order]
-    if system.OPERATION in schema.names:
-        last.append(f"CASE WHEN {ident(system.OPERATION)} = '{system.DELETE}' THEN 1 ELSE 0 END DESC")
-    last.append(f"CASE WHEN {tie} THEN {digest(schema)} END DESC")
+def nth(schema: pa.Schema, keys: Sequence[str], order: Sequence[str]) -> str:
+    """SQL that numbers the rows of each key, the last one first, by a total order."""
+    last = [f"{place} DESC NULLS LAST" for place in ranks(schema, order)]
+    last.append(f"{digest(schema)} DESC")
     return f"row_number() OVER (PARTITION BY {', '.join(dotted(name, schema) for name in keys)} ORDER BY {', '.join(last)})"
+
+
+def ranks(schema: pa.Schema, order: Sequence[str], *, prefix: str = "") -> list[str]:
+    """SQL for what the rows of a key are ordered by, most telling first: the greatest is last, NULL first.
+
+    Rows that are equal in all of it are told apart by their digest.
+    """
+    found = [_place(name, order, prefix) for name in order]
+    if system.OPERATION in schema.names:
+        found.append(f"CASE WHEN {prefix}{ident(system.OPERATION)} = '{system.DELETE}' THEN 1 ELSE 0 END")
+    return found
 
 
 def _place(name: str, order: Sequence[str], prefix: str = "") -> str:
@@ -56,7 +65,7 @@ def digest(fields: Iterable[pa.Field[Any]], *, prefix: str = "") -> str:
     parts: list[str] = []
     for field in sorted((field for field in fields if not system.is_system(field.name)), key=lambda field: field.name):
         text = _text(f"{prefix}{ident(field.name)}", field.type)
-        parts.append(f"coalesce(concat(CAST(length({text}) AS STRING), ':', {text}), '-')")
+        parts.append(f"coalesce(md5({text}), '-')")  # of each by itself: rows of large texts need not be held once more as one
     return f"md5(concat({', '.join(parts)}))" if parts else "''"
 
 

@@ -15,9 +15,10 @@ from lakekit.engines.types import dotted, ident
 from lakekit.errors import ContractError
 from lakekit.incremental import horizon, rejects
 from lakekit.incremental.equal import same
-from lakekit.incremental.order import digest, newer, nth
+from lakekit.incremental.order import digest, newer
 from lakekit.incremental.tallies import count_checks
 from lakekit.names import Identifier
+from lakekit.silver.last import last_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -130,7 +131,7 @@ def reduce(session: Session, batch: Batch, into: Identifier, spec: Spec, *, late
     given = f"{', '.join(map(ident, names))}, {_kind_of_delete(names, spec)}"
     reduced: Node = Query(f"SELECT {given} FROM batch WHERE NOT ({missing})", {"batch": rows})
     if read > size:
-        reduced = _last(session, batch, spec, reduced, by_key)
+        reduced = last_rows(session, batch.schema, spec.key, spec.order, reduced, by_key)
     bad = [rejects.gather(session, into, item) for item in batch.rejects]
     if found["total"] > read:
         full = rows if needed is batch.node else batch.node
@@ -153,24 +154,6 @@ def _needed(batch: Batch, spec: Spec) -> Node:
     if not idle:
         return batch.node
     return Query(f"SELECT {', '.join(ident(name) for name in batch.columns if name not in idle)} FROM batch", {"batch": batch.node})
-
-
-def _last(session: Session, batch: Batch, spec: Spec, rows: Node, by_key: Node) -> Query:
-    """The last row of each key. To order the rows of a key totally takes a digest of each, and a sort: it is done for keys that come twice.
-
-    The others are not copied: to leave out again those that come twice costs less.
-    """
-    if not session.places:  # Spark's optimizer infers constraints from columns that are computed, at every join anew: that takes minutes
-        rows = session.stage(rows)
-    keys = [dotted(name, batch.schema) for name in spec.key]
-    twice = " AND ".join(f"r.{key} <=> k.k{index}" for index, key in enumerate(keys))
-    several = session.stage(Query("SELECT * FROM keys WHERE _of > 1", {"keys": by_key}))
-    numbered = f"SELECT r.*, {nth(batch.schema, spec.key, spec.order)} AS _nth FROM rows r LEFT SEMI JOIN several k ON {twice}"
-    last = Query(f"SELECT * EXCEPT (_nth) FROM ({numbered}) WHERE _nth = 1", {"rows": rows, "several": several}, ordered=True)
-    return Query(
-        f"SELECT r.* FROM rows r LEFT ANTI JOIN several k ON {twice} UNION ALL SELECT * FROM last",
-        {"rows": rows, "several": several, "last": session.stage(last)},
-    )
 
 
 def _kind_of_delete(names: Sequence[str], spec: Spec) -> str:
