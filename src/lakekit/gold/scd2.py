@@ -246,11 +246,16 @@ def _plan(
             f" UNION ALL SELECT {names}, 'insert' AS {CHANGE}, NULL AS {SAYS}{nowhere} FROM members",
             {"changes": changes, "members": members},
         )
-    staged = session.stage(Query(f"SELECT *, CAST({write_id} AS BIGINT) AS `{system.WRITE_ID}` FROM changes", {"changes": changes}))
+    staged: Node = Query(f"SELECT *, CAST({write_id} AS BIGINT) AS `{system.WRITE_ID}` FROM changes", {"changes": changes})
+    if (
+        rest is not None or now is not None
+    ):  # otherwise they follow from rows that are held: to read these again costs less than to hold them, too
+        staged = session.stage(staged)
+    ended = "0" if rest is None else f"({_ended_sql(spec, foreign=foreign)})"
     found: dict[str, Any] = session.one(
         Query(
             "SELECT count(CASE WHEN _change = 'insert' THEN 1 END) AS inserted, count(CASE WHEN _change = 'update' THEN 1 END) AS updated, count(CASE WHEN _change = 'delete' THEN 1 END) AS removed, "
-            f"({_ended_sql(spec, foreign=foreign)}) AS ended FROM c",
+            f"{ended} AS ended FROM c",
             {"c": staged, "versions": inputs["versions"]},
         )
     )

@@ -168,11 +168,17 @@ def table_schema(spec: Scd2Spec) -> pa.Schema:
 
 
 def stored_versions(
-    state: TableState, spec: Scd2Spec, *, bounds: Mapping[str, tuple[Any, Any]] | None = None, places: Sequence[str] = ()
+    state: TableState,
+    spec: Scd2Spec,
+    *,
+    of: Node | None = None,
+    bounds: Mapping[str, tuple[Any, Any]] | None = None,
+    places: Sequence[str] = (),
 ) -> Node:
     """The stored versions in the spec's columns and types, also where the table was not fitted (a dry run).
 
     Special members are left out, and what a bitemporal table held before.
+    ``of``: events of which keys. None: of all.
     ``places``: the columns that say where a row is stored, where they are wanted.
     """
     fields = [*spec.columns, *((column.name, column.type) for column in (*state_columns(spec), *recorded_columns(spec)))]
@@ -187,14 +193,20 @@ def stored_versions(
             return f"lk_refit({ident(name)}, {literal(there[name])}, {literal(kind)}) AS {ident(name)}"
         return f"CAST({ident(name) if name in there else 'NULL'} AS {kind}) AS {ident(name)}"
 
-    items = ", ".join([*(fitted(name, kind) for name, kind in fields), *places])
+    items = [fitted(name, kind) for name, kind in fields]
     if ABSORBED in there:  # pyiceberg 0.12, which reads files that DuckDB can't, makes an empty list of structs out of NULL
-        told = f"CASE WHEN size({ident(ABSORBED)}) > 0 THEN {ident(ABSORBED)} END AS {ident(ABSORBED)}"
-        scan = Query(f"SELECT * EXCEPT ({ident(ABSORBED)}), {told} FROM stored", {"stored": scan})
-    wanted = [f"COALESCE({ident(spec.surrogate_key)}, 0) >= 0"] if spec.surrogate_key in there else []
-    wanted += [spec.recorded.now()] if spec.recorded else []
+        place, absorbed = [name for name, _ in fields].index(ABSORBED), ident(ABSORBED)
+        items[place] = f"CASE WHEN size({absorbed}) > 0 THEN {items[place].removesuffix(f' AS {absorbed}')} END AS {absorbed}"
+    wanted = [spec.recorded.now()] if spec.recorded else []
+    inputs: dict[str, Node] = {"stored": scan}
+    rows = "stored"
+    if of is not None:  # no event is of a special member, whose key is NULL
+        same = " AND ".join(f"v.{ident(name)} = e.{ident(name)}" for name in spec.key)
+        rows, inputs["events"] = f"(SELECT * FROM stored v LEFT SEMI JOIN events e ON {same})", of
+    elif spec.surrogate_key in there:
+        wanted.append(f"COALESCE({ident(spec.surrogate_key)}, 0) >= 0")
     where = f" WHERE {' AND '.join(wanted)}" if wanted else ""
-    return Query(f"SELECT {items} FROM stored{where}", {"stored": scan})
+    return Query(f"SELECT {', '.join([*items, *places])} FROM {rows}{where}", inputs, ordered=of is not None)
 
 
 def is_foreign(state: TableState) -> bool:
@@ -216,11 +228,7 @@ def touched_versions(session: Session, state: TableState, events: Frame, spec: S
     figures = ", ".join(f"min({ident(name)}) AS `min_{index}`, max({ident(name)}) AS `max_{index}`" for index, name in enumerate(spec.key))
     found = session.one(Query(f"SELECT {figures} FROM events", {"events": events}))
     bounds = {name: (found[f"min_{index}"], found[f"max_{index}"]) for index, name in enumerate(spec.key)}
-    same = " AND ".join(f"v.{ident(name)} = e.{ident(name)}" for name in spec.key)
-    stored = stored_versions(state, spec, bounds=bounds, places=session.places)
-    return session.stage(
-        Query(f"SELECT * FROM stored v LEFT SEMI JOIN events e ON {same}", {"stored": stored, "events": events}, ordered=True)
-    )
+    return session.stage(stored_versions(state, spec, of=events, bounds=bounds, places=session.places))
 
 
 def with_stored_values(session: Session, versions: Frame, events: Frame, spec: Scd2Spec, absent: Sequence[str]) -> Frame:
