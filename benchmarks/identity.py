@@ -52,7 +52,7 @@ MODEL = identity.Rules(
             block=["email", "phone", "device", ("last", "born"), ("first", "born"), ("first", "last", "postcode"), ("last", "street")],
         )
     ],
-    never=[veto("first", below=0.7, unless="email"), veto("born", below=0.6, unless="email", scorer="osa")],
+    never=[veto("first", below=0.75, unless="email", scorer="name"), veto("born", below=0.8, unless="email", scorer="osa")],
 )
 
 

@@ -55,7 +55,8 @@ class Model:
     Attributes:
         prior: The log2 odds that two records of one block, taken at random from all, are one person before anything is compared.
         bits: For each comparison and outcome (equal first, different last) the log2 of how much likelier it is for one person than for two.
-        frequencies: For each comparison with ``term_frequency``, what its values add; None for the others. Empty: for all of them.
+        frequencies: For each comparison, what its values add: with ``term_frequency`` each of them, otherwise those that too many records
+            share, which take the bits back. None: no value adds anything. Empty: for all of them.
 
     Raises:
         ConfigError: Something else than numbers.

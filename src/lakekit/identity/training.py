@@ -41,6 +41,7 @@ def train(records: Batch, *, rules: Rules, sample: int = 200_000, seed: int = 0)
 
     How often two records agree is counted on random pairs. How often two of one person do, and how many pairs that are, is estimated by
     expectation maximization on the pairs that the blocks bring together, against what chance alone would have brought. No labels are needed.
+    Values that more records share than a block of that column alone allows are no evidence: they are not learned from, and say nothing.
 
     Args:
         records: Records of all sources: a plain `read`, or several united.

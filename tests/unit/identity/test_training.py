@@ -99,3 +99,24 @@ def test_term_frequencies_are_frozen_in_the_model_and_rare_values_say_more(lake:
     assert identity.Rules.from_dict(json.loads(json.dumps(trained.to_dict()))) == trained
     assert identity.Model.from_dict(json.loads(json.dumps(model.to_dict()))) == model
     assert "smith" not in json.dumps(trained.to_dict())
+
+
+def test_a_placeholder_says_nothing_and_leaves_the_other_values_their_worth(lake: Any) -> None:
+    fields = [identity.compare(name, levels=()) for name in ("name", "email")]
+    rules = identity.Rules(match=[identity.probabilistic(compare=fields, block=["name", "email"], max_shared=20)])
+
+    def model(placeholder: str | None) -> identity.Model:
+        rows = [{**row, "email": placeholder if n % 5 == 0 else f"{row['name']}@example.com"} for n, row in enumerate(people())]
+        trained = identity.train(lk.from_frame(lake, rows, run_id="a"), rules=rules).probabilistic
+        assert trained is not None
+        assert trained.model is not None
+        return trained.model
+
+    found, without = model("noreply@example.com"), model(None)
+    assert found.bits == without.bits
+    assert found.prior == without.prior
+    known = found.of(1)
+    assert known is not None
+    assert known.adds("noreply@example.com") == -found.bits[1][0]
+    assert known.adds("n1@example.com") == 0
+    assert without.of(1) is None
