@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lakekit.engines.plan import Frame, Node, Query
@@ -33,9 +33,11 @@ def last_rows(session: Session, schema: pa.Schema, key: Sequence[str], order: Se
         rows = session.stage(rows)
     twice = _same_key(schema, key)
     several = session.stage(Query("SELECT * FROM keys WHERE _of > 1", {"keys": by_key}))
-    mine = Query(f"SELECT r.* FROM rows r LEFT SEMI JOIN several k ON {twice}", {"rows": rows, "several": several}, ordered=True)
     told = ranks(schema, order, prefix="r.") if session.places else []
-    last = _by_ranks(session, schema, key, order, told, rows, several) if told else _totally(session, schema, key, order, mine)
+    if told:
+        last = _by_ranks(session, schema, key, order, told, rows, several)
+    else:
+        last = _totally(session, schema, key, order, f"rows r LEFT SEMI JOIN several k ON {twice}", {"rows": rows, "several": several})
     return Query(
         f"SELECT r.* FROM rows r LEFT ANTI JOIN several k ON {twice} UNION ALL SELECT * FROM last",
         {"rows": rows, "several": several, "last": last},
@@ -46,10 +48,13 @@ def _same_key(schema: pa.Schema, key: Sequence[str]) -> str:
     return " AND ".join(f"r.{dotted(name, schema)} <=> k.k{index}" for index, name in enumerate(key))
 
 
-def _totally(session: Session, schema: pa.Schema, key: Sequence[str], order: Sequence[str], rows: Node) -> Frame:
-    """The last row of each key by the total order, which takes a digest of each row and holds them all in a window."""
-    numbered = f"SELECT *, {nth(schema, key, order)} AS _nth FROM rows"
-    return session.stage(Query(f"SELECT * EXCEPT (_nth) FROM ({numbered}) WHERE _nth = 1", {"rows": rows}))
+def _totally(session: Session, schema: pa.Schema, key: Sequence[str], order: Sequence[str], some: str, inputs: Mapping[str, Node]) -> Frame:
+    """The last row of each key of ``some`` rows ``r``, by the total order, which takes a digest of each and holds them all in a window.
+
+    In one SELECT with the join: of one around it Spark's optimizer makes a plan that needs more than the heap.
+    """
+    numbered = f"SELECT r.*, {nth(schema, key, order)} AS _nth FROM {some}"
+    return session.stage(Query(f"SELECT * EXCEPT (_nth) FROM ({numbered}) WHERE _nth = 1", inputs, ordered=True))
 
 
 def _by_ranks(
@@ -68,10 +73,9 @@ def _by_ranks(
     ranked = f"SELECT {listed}, rank() OVER (PARTITION BY {', '.join(keys)} ORDER BY {latest}) AS _nth FROM few"
     last = session.stage(Query(f"SELECT {listed}, count(*) AS _of FROM ({ranked}) WHERE _nth = 1 GROUP BY {listed}", {"few": few}))
     there = " AND ".join([of_key, *(f"{sql} <=> k.{name}" for sql, name in zip(told, places, strict=True))])
-    found = f"SELECT r.* FROM rows r LEFT SEMI JOIN (SELECT * FROM last WHERE _of {{}} 1) k ON {there}"
-    one, tied = (Query(found.format(sign), {"rows": rows, "last": last}, ordered=True) for sign in ("=", ">"))
+    some, inputs = f"rows r LEFT SEMI JOIN (SELECT * FROM last WHERE _of {{}} 1) k ON {there}", {"rows": rows, "last": last}
+    one = Query(f"SELECT r.* FROM {some.format('=')}", inputs, ordered=True)
     if not count(session, Query("SELECT 1 AS there FROM last WHERE _of > 1", {"last": last})):
         return session.stage(one)
-    return session.stage(
-        Query("SELECT * FROM one UNION ALL SELECT * FROM tied", {"one": one, "tied": _totally(session, schema, key, order, tied)})
-    )
+    tied = _totally(session, schema, key, order, some.format(">"), inputs)
+    return session.stage(Query("SELECT * FROM one UNION ALL SELECT * FROM tied", {"one": one, "tied": tied}))
