@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from lakekit.engines.plan import Function
 from lakekit.errors import ConfigError
 from lakekit.identity.kinds import Scorer
-from lakekit.identity.likeness import KINDS
+from lakekit.identity.likeness import KINDS, name, nicknames
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,10 +52,37 @@ def similarities(left: Sequence[str], right: Sequence[str], scorer: Scorer, leas
         measure, greatest = measures[scorer]
         cutoff = max(least - _ROUNDED, 0.0) * greatest
         return process.cpdist(left, right, scorer=measure, score_cutoff=cutoff, dtype=np.float64) / greatest
+    if scorer == "name":
+        return _names(left, right)
     measure = _custom(scorer) if ":" in scorer else KINDS[scorer]
     return np.fromiter(
         (1.0 if one == other else measure(one, other) for one, other in zip(left, right, strict=True)), np.float64, len(left)
     )
+
+
+def _names(left: Sequence[str], right: Sequence[str]) -> Array:
+    """The likeness of names: that of their letters for most pairs, found at once, and `likeness.name` where there is more to see in one."""
+    import numpy as np
+    from rapidfuzz import process
+    from rapidfuzz.distance import JaroWinkler
+
+    kinds = {text: _kind_of_name(text) for text in {*left, *right}}
+    one, other = (np.fromiter((kinds[text] for text in texts), np.int8, len(texts)) for texts in (left, right))
+    found = process.cpdist(left, right, scorer=JaroWinkler.normalized_similarity, dtype=np.float64)
+    more = (one == _OTHER) | (other == _OTHER) | ((one == _WITH_NICKNAME) & (other == _WITH_NICKNAME))
+    for at in np.flatnonzero(more).tolist():
+        found[at] = name(left[at], right[at])
+    return found
+
+
+_PLAIN, _WITH_NICKNAME, _OTHER = range(3)
+
+
+def _kind_of_name(text: str) -> int:
+    """Whether a name is a single part of small letters, whether that has nicknames or is one, or whether it is something else."""
+    if len(text) < 2 or not text.isalpha() or text != text.casefold():
+        return _OTHER
+    return _WITH_NICKNAME if text in nicknames() else _PLAIN
 
 
 def similarity(left: str, right: str, scorer: Scorer) -> float:
@@ -87,9 +114,9 @@ def _rapidfuzz() -> dict[Scorer, tuple[Callable[..., float], float]]:
 def _custom(scorer: str) -> Callable[[str, str], float]:
     """The user's own function behind 'package.module:function', with its results checked."""
     place = f"identity: scorer {scorer!r}"
-    module, _, name = scorer.partition(":")
+    module, _, called = scorer.partition(":")
     try:
-        function = getattr(importlib.import_module(module), name)
+        function = getattr(importlib.import_module(module), called)
     except (ImportError, AttributeError) as error:
         hint = "it has to be importable wherever it runs: on Spark, on the workers too."
         raise ConfigError(place, "expected a function that can be imported", got=type(error).__name__, hint=hint) from None

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakekit.identity.kinds import SCORERS, Scorer
+from lakekit.identity.likeness import name
 from lakekit.identity.similarity import similarities, similarity, similarity_function
 
 TEXTS = st.one_of(
@@ -43,3 +44,12 @@ def test_a_least_likeness_changes_only_what_is_less(scorer: Scorer, left: str, r
     (found,) = similarities([left], [right], scorer, least)
     exact = similarity(left, right, scorer)
     assert found == exact if exact >= least else found < least
+
+
+NAMES = st.one_of(TEXTS, st.sampled_from(["bob", "robert", "Bob", "rob", "r", "bill", "william", "liz", "roberta", "elizabeth ann", "ann"]))
+
+
+@given(pairs=st.lists(st.tuples(NAMES, NAMES), max_size=20))
+def test_names_are_as_alike_together_as_one_by_one(pairs: list[tuple[str, str]]) -> None:
+    found = similarities([left for left, _ in pairs], [right for _, right in pairs], "name")
+    assert found.tolist() == [name(left, right) for left, right in pairs]
