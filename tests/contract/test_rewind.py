@@ -70,7 +70,7 @@ def test_of_rows_as_old_as_each_other_the_same_one_counts_in_any_order_after_a_r
     for number in order:
         lk.append(frame(lake, f"b{number}", {"id": 1, "at": 2, "name": f"tie {number}"}), into=UP)
         lk.merge(lk.read_new(lake, UP, into=DOWN), key="id", order_by="at")
-    assert living(lake, DOWN, "name") == [("tie 0",)]
+    assert living(lake, DOWN, "name") == [("tie 1",)]
 
 
 def test_back_to_a_snapshot_an_instant_or_a_tag(filled: Any) -> None:

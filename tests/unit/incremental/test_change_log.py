@@ -19,10 +19,10 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     query = Files.query
 
-    def watched(self: Files, state: Any, tasks: Sequence[Any], *, places: bool = False) -> str:
+    def watched(self: Files, state: Any, tasks: Sequence[Any], **options: Any) -> str:
         if state.label == LOG:
             found.extend(task.file.file_path for task in tasks)
-        return query(self, state, tasks, places=places)
+        return query(self, state, tasks, **options)
 
     monkeypatch.setattr(Files, "query", watched)
     return found
