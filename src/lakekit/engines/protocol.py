@@ -80,9 +80,12 @@ class Session(Protocol):
 
     Attributes:
         places: The columns that a scan with ``places`` has more: where a row is stored. None: this engine finds rows by itself.
+        plans_joins: Whether joins of many columns are planned in no time. Spark's optimizer infers constraints from columns that are computed,
+            at every join anew: of dozens of columns that takes minutes.
     """
 
     places: Sequence[str]
+    plans_joins: bool
 
     def schema(self, node: Node) -> pa.Schema:
         """The columns a node gives, without reading rows."""

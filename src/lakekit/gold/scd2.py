@@ -285,8 +285,7 @@ def _changes(
         words = changes_sql(spec, foreign=foreign, places=session.places, last=_last_number(session, state, spec))
         return Query(words, rest)
 
-    # Spark's optimizer infers constraints from columns that are computed, at every join anew: with many columns these joins take it minutes.
-    if foreign or not session.places or not appended.applies(spec):
+    if foreign or not session.plans_joins or not appended.applies(spec):
         return anew(inputs), inputs
     found = session.stage(Query(appended.appended_sql(spec, session.places), inputs))
     sizes = session.one(

@@ -29,11 +29,11 @@ def last_rows(session: Session, schema: pa.Schema, key: Sequence[str], order: Se
         rows: The rows; none lacks a key.
         by_key: ``k0``, ``k1``, …: the keys, and ``_of``: how many rows there are of each.
     """
-    if not session.places:  # Spark's optimizer infers constraints from columns that are computed, at every join anew: that takes minutes
+    if not session.plans_joins:
         rows = session.stage(rows)
     twice = _same_key(schema, key)
     several = session.stage(Query("SELECT * FROM keys WHERE _of > 1", {"keys": by_key}))
-    told = ranks(schema, order, prefix="r.") if session.places else []
+    told = ranks(schema, order, prefix="r.") if session.plans_joins else []
     if told:
         last = _by_ranks(session, schema, key, order, told, rows, several)
     else:

@@ -51,6 +51,7 @@ class DuckSession:
     """A schema of a DuckDB instance, and connections to it, that live for one evaluation."""
 
     places: Sequence[str] = PLACES
+    plans_joins = True
 
     def __init__(self, instances: Instances) -> None:
         self.settings = instances.settings

@@ -35,6 +35,7 @@ class SparkWork:
     """What is computed for one call of the user's; it changes nothing in the session that outlives it."""
 
     places: Sequence[str] = ()
+    plans_joins = False
 
     def __init__(self, spark: SparkSession) -> None:
         self.spark = spark
