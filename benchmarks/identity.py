@@ -164,7 +164,7 @@ def main() -> None:
     parser.add_argument("--increment", type=int, default=10_000, help="so many of them come later (default: %(default)s)")
     parser.add_argument("--rules", choices=("model", "shop"), default="model", help="what they are resolved by (default: %(default)s)")
     parser.add_argument("--splink", metavar="PYTHON", help="the Python of an environment that has Splink")
-    parser.add_argument("--memory-limit", default="768MB", help="connect(memory_limit=) (default: %(default)s)")
+    parser.add_argument("--memory-limit", default="640MB", help="connect(memory_limit=) (default: %(default)s)")
     options = parser.parse_args()
     print(f"{measure.machine()}; memory_limit {options.memory_limit}\n", flush=True)
     with tempfile.TemporaryDirectory() as folder:
