@@ -16,7 +16,7 @@ from examples.shop.kafka import KafkaBus
 from examples.shop.servers import TOPIC, MongoMarket, Shop
 
 SERVER_CLOCK = world.at(23, 59)  # whatever comes later is an instant of a clock, and each run asked for itself
-RUN_COLUMNS = {"_write_id", "_reject_id", "_origin", "_since"}  # they name the run, or tables by their UUIDs
+RUN_COLUMNS = {"_write_id", "_run", "_reject_id", "_origin", "_since"}  # they name the run, or tables by their UUIDs
 
 
 @contextmanager
