@@ -56,7 +56,7 @@ class Model:
         prior: The log2 odds that two records of one block, taken at random from all, are one person before anything is compared.
         bits: For each comparison and outcome (equal first, different last) the log2 of how much likelier it is for one person than for two.
         frequencies: For each comparison, what its values add: with ``term_frequency`` each of them, otherwise those that too many records
-            share, which take the bits back. None: no value adds anything. Empty: for all of them.
+            share, which take some of the bits back. None: no value adds anything. Empty: for all of them.
 
     Raises:
         ConfigError: Something else than numbers.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
@@ -41,7 +41,7 @@ def train(records: Batch, *, rules: Rules, sample: int = 200_000, seed: int = 0)
 
     How often two records agree is counted on random pairs. How often two of one person do, and how many pairs that are, is estimated by
     expectation maximization on the pairs that the blocks bring together, against what chance alone would have brought. No labels are needed.
-    Values that more records share than a block of that column alone allows are no evidence: they are not learned from, and say nothing.
+    Values that more records share than a block of that column alone allows are not learned from: they say what their frequency lets them.
 
     Args:
         records: Records of all sources: a plain `read`, or several united.
@@ -138,46 +138,47 @@ def _learn(rule: Probabilistic, values: dict[str, Encoded], seed: int) -> Model:
     bits = [np.minimum.accumulate(np.maximum(np.log2(found / chance), _LEAST_BITS)) for found, chance in zip(same, strangers, strict=True)]
     rounded = [[round(float(value), 6) for value in row] for row in bits]
     frequencies = [
-        _frequencies(item, values[item.column], crowded.get(item.column, ()), row[0])
-        for item, row in zip(rule.compare, rounded, strict=True)
+        _frequencies(item, values[item.column], crowded.get(item.column, {}), row[0], float(one[0]))
+        for item, row, one in zip(rule.compare, rounded, same, strict=True)
     ]
     prior = round(float(np.log2(share) - np.log2(1 - share)), 6)
     return Model(prior, rounded, frequencies if any(frequencies) else ())
 
 
-def _without_crowded(rule: Probabilistic, values: dict[str, Encoded]) -> tuple[dict[str, Encoded], dict[str, tuple[str, ...]]]:
-    """The columns without values that more records share than a block of this column allows, and these values.
+def _without_crowded(rule: Probabilistic, values: dict[str, Encoded]) -> tuple[dict[str, Encoded], dict[str, dict[str, float]]]:
+    """The columns without values that more records share than a block of this column allows, and these values with their shares.
 
-    They are no evidence: a placeholder e-mail says nothing. Counted among the others, it would make all equal e-mails say little.
+    They say what their frequency lets them. Counted among the others, a placeholder would make all equal e-mails say little.
     """
     import numpy as np
 
-    kept, crowded = dict(values), dict[str, tuple[str, ...]]()
+    kept, crowded = dict(values), dict[str, dict[str, float]]()
     for block in (block for block in rule.blocks if len(block.columns) == 1):
         name = block.columns[0]
         column = values[name]
-        often = np.bincount(column.codes[column.codes >= 0], minlength=len(column.texts)) > block.most
+        counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.texts))
+        often = counts > block.most
         if often.any():
             kept[name] = Encoded(np.where((column.codes >= 0) & often[column.codes], -1, column.codes), column.texts)
-            crowded[name] = tuple(column.texts[at] for at in np.flatnonzero(often).tolist())
+            crowded[name] = {column.texts[at]: float(counts[at] / counts.sum()) for at in np.flatnonzero(often).tolist()}
     return kept, crowded
 
 
-def _frequencies(item: Comparison, column: Encoded, crowded: Sequence[str], bits: float) -> Frequencies | None:
+def _frequencies(item: Comparison, column: Encoded, crowded: Mapping[str, float], bits: float, same: float) -> Frequencies | None:
     """What equal values say, each for itself, beyond the bits of an equal value. None: all say the same.
 
-    With term frequencies: how much likelier two strangers share any value than this one. Values that are no evidence take the bits back.
+    With term frequencies: how much likelier two strangers share any value than this one. Crowded values are told by their shares in any case.
     """
-    none = [(code(text), -bits) for text in crowded]
+    known = [(code(text), round(min(math.log2(same / share) - bits, 0.0), 4)) for text, share in crowded.items()]
     if not item.term_frequency:
-        return Frequencies(sorted(none), 0.0) if none else None
+        return Frequencies(sorted(known), 0.0) if known else None
     shares, rest = _shares(column)
     equal = max(column.distinct_share(), 1e-9)
 
     def more(share: float) -> float:
         return round(min(math.log2(equal / share), _MOST_OF_A_RARE_VALUE), 4)
 
-    return Frequencies(sorted([*none, *((code(column.texts[at]), more(share)) for at, share in shares.items())]), more(rest))
+    return Frequencies(sorted([*known, *((code(column.texts[at]), more(share)) for at, share in shares.items())]), more(rest))
 
 
 def _shares(column: Encoded) -> tuple[dict[int, float], float]:

@@ -101,7 +101,7 @@ def test_term_frequencies_are_frozen_in_the_model_and_rare_values_say_more(lake:
     assert "smith" not in json.dumps(trained.to_dict())
 
 
-def test_a_placeholder_says_nothing_and_leaves_the_other_values_their_worth(lake: Any) -> None:
+def test_a_placeholder_says_little_and_leaves_the_other_values_their_worth(lake: Any) -> None:
     fields = [identity.compare(name, levels=()) for name in ("name", "email")]
     rules = identity.Rules(match=[identity.probabilistic(compare=fields, block=["name", "email"], max_shared=20)])
 
@@ -117,6 +117,6 @@ def test_a_placeholder_says_nothing_and_leaves_the_other_values_their_worth(lake
     assert found.prior == without.prior
     known = found.of(1)
     assert known is not None
-    assert known.adds("noreply@example.com") == -found.bits[1][0]
+    assert 1 < found.bits[1][0] + known.adds("noreply@example.com") < 3, "a fifth of the records have it"
     assert known.adds("n1@example.com") == 0
     assert without.of(1) is None
