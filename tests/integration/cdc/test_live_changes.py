@@ -26,7 +26,7 @@ from tests.servers.postgres import PostgresServer, debian_binaries
 PATIENCE = 120.0
 
 
-@pytest.mark.parametrize("seconds", [120, pytest.param(600, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [60, pytest.param(600, marks=pytest.mark.slow)])
 def test_the_lake_follows_a_table_whatever_is_killed(seconds: int, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     seed = int(time.time())
     sys.stdout.write(f"seed {seed}\n")  # shown where it fails

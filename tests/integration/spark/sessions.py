@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +42,17 @@ def local(folder: Path) -> dict[str, Any]:
 
 
 RUNS = {"first": [{"user_id": 1, "name": "Ada"}, {"user_id": 2, "name": "Grace   Hopper"}], "second": [{"user_id": 1, "name": "Ada King"}]}
+
+
+def ended(folder: Path) -> dict[str, Any]:
+    """A session whose JVM ends, as it does when it has no memory left: while it computes, and before."""
+    spark: Any = lk.spark.session(folder, jars=jars("spark"))
+    lake = lk.connect(spark)
+    lk.append(lk.from_frame(lake, RUNS["first"], run_id="1"), into="bronze.people")
+    people, jvm = lk.read(lake, "bronze.people"), spark.sparkContext._gateway.proc.pid
+    found: dict[str, Any] = {"it works": people.count()}
+    threading.Timer(1.0, os.kill, (jvm, signal.SIGKILL)).start()
+    return found | {"meanwhile": told(lambda: [people.count() for _ in range(1000)]), "afterwards": told(people.count)}
 
 
 def without_iceberg(folder: Path) -> dict[str, Any]:

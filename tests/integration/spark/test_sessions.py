@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.servers.spark import Server
 
@@ -59,6 +61,16 @@ def test_the_client_of_connect_needs_no_java(server: Server, tmp_path: Path) -> 
         "kind": "pyspark.sql.connect.dataframe",
         "java": False,
     }
+
+
+@pytest.mark.slow
+def test_a_session_whose_jvm_ends_is_told_why_and_what_to_do(tmp_path: Path) -> None:
+    found = process("ended", tmp_path)
+    assert found["it works"] == 2
+    for answer in (found["meanwhile"], found["afterwards"]):
+        assert answer["error"] == "QueryError"
+        assert "Spark has ended" in answer["text"]
+        assert '"spark.driver.memory" = "8g"' in answer["text"]
 
 
 def test_a_session_needs_java(tmp_path: Path) -> None:

@@ -59,8 +59,23 @@ def kinds() -> tuple[type[Exception], ...]:
 
 def says(error: BaseException, words: tuple[str, ...]) -> bool:
     """Whether an error's text has one of these words."""
-    shown = str(error)
+    shown = "" if is_ended(error) else str(error)
     return any(word in shown for word in words)
+
+
+def is_ended(error: BaseException) -> bool:
+    """Whether the JVM is gone: then Py4J's errors, whose texts are kept there, can't even be shown."""
+    try:
+        str(error)
+    except Exception:  # noqa: BLE001 -- of the socket, or of Py4J, which may not be installed
+        return True
+    return isinstance(error, ConnectionError) or type(error).__name__ == "Py4JNetworkError"
+
+
+def ended() -> QueryError:
+    """The error where the JVM is gone."""
+    hint = 'its log says why. Where that is java.lang.OutOfMemoryError, start it with more memory: "spark.driver.memory" = "8g".'
+    return QueryError("query", "Spark has ended", hint=hint)
 
 
 def is_absent(error: BaseException) -> bool:
@@ -96,6 +111,8 @@ def explained() -> Generator[None]:
 
 def explain(error: Exception, tables: Iterable[TableState] = ()) -> LakekitError:
     """Lakekit's error for one of Spark's while it computes; ``tables`` are those that it reads."""
+    if is_ended(error):
+        return ended()
     if (found := _CARRIED.search(str(error))) is not None:
         kind, *fields = json.loads(base64.b64decode(found[1]))
         return getattr(errors, kind)(*fields[:2], got=fields[2], hint=fields[3])

@@ -85,11 +85,12 @@ def _set(spark: SparkSession, wanted: Mapping[str, str]) -> dict[str, str | None
     """Set what is set otherwise, and give what that was."""
     before: dict[str, str | None] = {}
     try:
-        for name, value in wanted.items():
-            known = spark.conf.get(name, None)
-            if known != value:
-                before[name] = known
-                spark.conf.set(name, value)
+        with _alive():
+            for name, value in wanted.items():
+                known = spark.conf.get(name, None)
+                if known != value:
+                    before[name] = known
+                    spark.conf.set(name, value)
     except BaseException:
         _set_back(spark, before)
         raise
@@ -97,8 +98,20 @@ def _set(spark: SparkSession, wanted: Mapping[str, str]) -> dict[str, str | None
 
 
 def _set_back(spark: SparkSession, before: Mapping[str, str | None]) -> None:
-    for name, known in before.items():
-        if known is None:
-            spark.conf.unset(name)
-        else:
-            spark.conf.set(name, known)
+    with _alive():
+        for name, known in before.items():
+            if known is None:
+                spark.conf.unset(name)
+            else:
+                spark.conf.set(name, known)
+
+
+@contextmanager
+def _alive() -> Generator[None]:
+    """Settings are the first and the last that a session is asked for: where its JVM has ended, they tell."""
+    try:
+        yield
+    except Exception as error:
+        if failures.is_ended(error):
+            raise failures.ended() from None
+        raise
