@@ -32,7 +32,7 @@ def update(run: Run, records: Table) -> Table:
     changed = records.live
     if not seen.everything:
         changed = run.few("SELECT r.* FROM live r LEFT SEMI JOIN seen s ON s.record_id = r.record_id", live=records.live, seen=seen.keys)
-    wanted = run.session.stage(Query(" UNION ALL ".join(selects), {"changed": changed}))
+    wanted = Query(" UNION ALL ".join(selects), {"changed": changed})
 
     def differ(now: Table) -> Node:
         stored = now.rows

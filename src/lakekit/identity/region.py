@@ -6,9 +6,9 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from lakekit import logs
-from lakekit.engines.plan import Frame, Node, Query
+from lakekit.engines.plan import Frame, Node
 from lakekit.engines.protocol import count
-from lakekit.identity.cluster import Decided, Links, among, lookup, parts
+from lakekit.identity.cluster import Decided, Inside, Links, parts
 from lakekit.identity.decide import DECIDED
 from lakekit.identity.kinds import CONFIRM, PROBABILISTIC, SEPARATE
 from lakekit.identity.score import SURE, score
@@ -77,19 +77,19 @@ def divide(run: Run, records: Table, links: Table, region: Frame) -> Frame:
     low, high, sure, bits, matches, weighed, confirmed, separated = _arrays(
         run, rows, "low", "high", "sure", "bits", "matches", "weighed", "confirmed", "separated"
     )
-    size = count(run.session, nodes)
+    node, record_id = _arrays(run, run.query("SELECT node, record_id FROM nodes", nodes=nodes), "node", "record_id")
+    ids, size = np.empty_like(record_id), len(node)
+    ids[node] = record_id
     model = run.rules.probabilistic.model if run.rules.probabilistic else None
 
     # Pairs that match were scored for it, by these rules, and no veto stands between them.
-    known = (matches if model is None else weighed) > 0
-    scored, scored_bits = (low * size + high)[known], bits[known]
-    certain, certainty = (low * size + high)[sure > 0], sure[sure > 0] * SURE
+    known, certain = (matches if model is None else weighed) > 0, sure > 0
 
-    def scorer(left: Array, right: Array) -> tuple[Array, Array]:
-        code = left * size + right
-        weight, vetoed, open_ = lookup(code, scored, scored_bits), np.zeros(len(code), dtype=bool), ~among(code, scored)
-        weight[open_], vetoed[open_] = _score(run, records, nodes, left[open_], right[open_])
-        matched = lookup(code, certain, certainty)
+    def scorer(pairs: Inside) -> tuple[Array, Array]:
+        weight, vetoed = pairs.spread(low[known], high[known], bits[known]), np.zeros(len(pairs.left), dtype=bool)
+        open_ = ~pairs.marks(low[known], high[known])
+        weight[open_], vetoed[open_] = _score(run, records, ids[pairs.left[open_]], ids[pairs.right[open_]])
+        matched = pairs.spread(low[certain], high[certain], sure[certain] * SURE)
         # Where a rule is sure, what the other fields say can only add to it.
         return np.where(matched > 0, np.maximum(weight, 0.0) + matched, weight), vetoed
 
@@ -113,25 +113,16 @@ def divide(run: Run, records: Table, links: Table, region: Frame) -> Frame:
     return run.query("SELECT n.*, p.part FROM nodes n JOIN parts p ON p.node = n.node", nodes=nodes, parts=numbered)
 
 
-def _score(run: Run, records: Table, nodes: Frame, left: Array, right: Array) -> tuple[Array, Array]:
-    """The bits of pairs of nodes, and whether a veto keeps them apart."""
+def _score(run: Run, records: Table, left: Array, right: Array) -> tuple[Array, Array]:
+    """The bits of pairs of records, and whether a veto keeps them apart."""
     import numpy as np
     import pyarrow as pa
 
-    asked = run.lake.engine.frame(pa.table({"position": pa.array(np.arange(len(left))), "l": pa.array(left), "r": pa.array(right)}))
-    pairs = run.query(
-        "SELECT p.position, least(a.record_id, b.record_id) AS left_id, greatest(a.record_id, b.record_id) AS right_id "
-        "FROM asked p JOIN nodes a ON a.node = p.l JOIN nodes b ON b.node = p.r",
-        asked=asked,
-        nodes=nodes,
+    pairs = run.lake.engine.frame(
+        pa.table({"position": pa.array(np.arange(len(left))), "left_id": pa.array(left), "right_id": pa.array(right)})
     )
-    scored = score(run, Query("SELECT left_id, right_id FROM pairs", {"pairs": pairs}), records.live)
-    rows = run.query(
-        "SELECT p.position, s.bits, s.vetoed FROM pairs p JOIN scored s ON s.left_id = p.left_id AND s.right_id = p.right_id",
-        pairs=pairs,
-        scored=scored.rows,
-    )
-    position, bits, vetoed = _arrays(run, rows, "position", "bits", "vetoed")
+    scored = score(run, pairs, records.live, kept=("position",))
+    position, bits, vetoed = _arrays(run, scored.rows, "position", "bits", "vetoed")
     order = np.argsort(position)
     return bits[order], vetoed[order].astype(bool)
 

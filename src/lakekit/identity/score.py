@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
@@ -24,7 +25,7 @@ class Scored:
     """Scored pairs.
 
     Attributes:
-        rows: ``left_id``, ``right_id``, ``vetoed``, ``bits`` (0 without a probabilistic rule), and a likeness for each fuzzy rule, by its
+        rows: What was kept of the pairs, ``vetoed``, ``bits`` (0 without a probabilistic rule), and a likeness for each fuzzy rule, by its
             place among the rules: ``fuzzy_0``; NULL where a value is missing.
     """
 
@@ -36,13 +37,14 @@ def needed(rules: Rules) -> bool:
     return bool(rules.fuzzy or rules.never or rules.probabilistic)
 
 
-def score(run: Run, pairs: Node, records: Node) -> Scored:
+def score(run: Run, pairs: Node, records: Node, *, kept: Sequence[str] = ("left_id", "right_id")) -> Scored:
     """Score pairs of records.
 
     Args:
         run: The run.
         pairs: ``left_id`` and ``right_id``; each pair once.
         records: Records with their values.
+        kept: The columns of the pairs by which they are known afterwards.
     """
     rules = run.rules
     columns = _columns(rules)
@@ -59,7 +61,7 @@ def score(run: Run, pairs: Node, records: Node) -> Scored:
     )
     listed = ", ".join(f"l.{code} AS l_{code}, r.{code} AS r_{code}" for code in codes.values())
     wide = run.query(
-        f"SELECT p.left_id, p.right_id, {listed} FROM pairs p JOIN coded l ON l.record_id = p.left_id JOIN coded r ON r.record_id = p.right_id",
+        f"SELECT {', '.join(f'p.{name}' for name in kept)}, {listed} FROM pairs p JOIN coded l ON l.record_id = p.left_id JOIN coded r ON r.record_id = p.right_id",
         pairs=pairs,
         coded=coded,
     )
@@ -82,7 +84,7 @@ def score(run: Run, pairs: Node, records: Node) -> Scored:
             code = codes[rules.probabilistic.compare[number].column]
             inputs[f"often_{number}"] = known
             joins.append(f"LEFT JOIN often_{number} o{number} ON o{number}.code = w.l_{code} AND w.l_{code} = w.r_{code}")
-    items = ["w.left_id", "w.right_id", f"coalesce({' OR '.join(vetoes) or 'false'}, false) AS vetoed"]
+    items = [*(f"w.{name}" for name in kept), f"coalesce({' OR '.join(vetoes) or 'false'}, false) AS vetoed"]
     items.append(f"{_bits(rules.probabilistic, codes, likeness) if rules.probabilistic else 'CAST(0 AS DOUBLE)'} AS bits")
     items += [f"{likeness[rule.column, rule.scorer]} AS fuzzy_{number}" for number, rule in enumerate(rules.fuzzy)]
     return Scored(run.session.stage(Query(f"SELECT {', '.join(items)} FROM wide w {' '.join(joins)}", inputs)))

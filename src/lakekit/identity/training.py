@@ -222,7 +222,7 @@ def block_pairs(block: Block, values: dict[str, Encoded]) -> tuple[Array, Array]
     found = list(all_pairs_within(group.ravel(), (counts > 1) & (counts <= block.most)))
     if not found:
         return known[:0], known[:0]
-    return known[np.concatenate([left for left, _ in found])], known[np.concatenate([right for _, right in found])]
+    return known[np.concatenate([pairs.left for pairs in found])], known[np.concatenate([pairs.right for pairs in found])]
 
 
 def levels_of(item: Comparison, values: dict[str, Encoded], left: Array, right: Array) -> Array:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakekit.identity import cluster
-from lakekit.identity.cluster import Decided, Links, all_pairs, components, parts
+from lakekit.identity.cluster import Decided, Inside, Links, all_pairs, components, parts
 
 EDGES = st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)).filter(lambda edge: edge[0] < edge[1]), unique=True, max_size=20)
 WEIGHTS = st.dictionaries(
@@ -43,8 +43,8 @@ def test_a_long_chain_is_one_component() -> None:
 def divide(weights: dict[tuple[int, int], int], vetoes: set[tuple[int, int]], *, max_members: int = 8) -> list[int]:
     pairs = sorted(set(weights) - vetoes)
 
-    def scorer(left: Any, right: Any) -> tuple[Any, Any]:
-        asked = list(zip(left.tolist(), right.tolist(), strict=True))
+    def scorer(inside: Inside) -> tuple[Any, Any]:
+        asked = list(zip(inside.left.tolist(), inside.right.tolist(), strict=True))
         return np.array([float(weights.get(pair, 0)) for pair in asked]), np.array([pair in vetoes for pair in asked])
 
     links = Links(*arrays(pairs), np.array([float(weights[pair]) for pair in pairs]))
@@ -69,8 +69,8 @@ def test_decisions_hold_whatever_the_weights_the_vetoes_and_the_sizes_say(
     firm = components(8, *arrays(sure))
     apart = {pair for pair in apart if firm[pair[0]] != firm[pair[1]]}
 
-    def scorer(left: Any, right: Any) -> tuple[Any, Any]:
-        asked = list(zip(left.tolist(), right.tolist(), strict=True))
+    def scorer(inside: Inside) -> tuple[Any, Any]:
+        asked = list(zip(inside.left.tolist(), inside.right.tolist(), strict=True))
         return np.array([float(weights.get(pair, 0)) for pair in asked]), np.array([pair in vetoes for pair in asked])
 
     links = Links(*arrays(pairs), np.array([float(weights[pair]) for pair in pairs]))
@@ -102,8 +102,8 @@ def test_other_records_around_make_no_difference(weights: dict[tuple[int, int], 
     apart = {(2 * a + 1, 2 * b + 1) for a, b in vetoes}
     pairs = sorted(set(moved) - apart)
 
-    def scorer(left: Any, right: Any) -> tuple[Any, Any]:
-        asked = list(zip(left.tolist(), right.tolist(), strict=True))
+    def scorer(inside: Inside) -> tuple[Any, Any]:
+        asked = list(zip(inside.left.tolist(), inside.right.tolist(), strict=True))
         return np.array([float(moved.get(pair, 0)) for pair in asked]), np.array([pair in apart for pair in asked])
 
     links = Links(*arrays(pairs), np.array([float(moved[pair]) for pair in pairs]))
@@ -121,7 +121,24 @@ def test_all_pairs_come_once_with_whole_components_together(at_once: int, monkey
     monkeypatch.setattr(cluster, "PAIRS_AT_ONCE", at_once)
     label = np.array([0, 1, 0, 3, 1, 0, 6, 1])
     chunks = list(all_pairs(label, np.array([True, True, False, False, False, False, False, False])))
-    found = [pair for left, right in chunks for pair in zip(left.tolist(), right.tolist(), strict=True)]
+    found = [pair for inside in chunks for pair in zip(inside.left.tolist(), inside.right.tolist(), strict=True)]
     assert sorted(found) == [(0, 2), (0, 5), (1, 4), (1, 7), (2, 5), (4, 7)]
-    components_of = [set(label[left].tolist()) for left, _ in chunks]
+    components_of = [set(label[inside.left].tolist()) for inside in chunks]
     assert sum(map(len, components_of)) == len(set().union(*components_of))
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.sets(st.integers(0, 3)), EDGES, st.sampled_from([1, 4, 1_000]))
+def test_what_is_known_of_some_pairs_comes_to_their_places(
+    groups: list[int], chosen: set[int], known: list[tuple[int, int]], at_once: int
+) -> None:
+    label = np.array([groups.index(group) for group in groups])
+    wanted = np.array([at in {groups.index(group) for group in chosen & set(groups)} for at in range(len(groups))])
+    known = [pair for pair in known if pair[1] < len(groups)]
+    values = {pair: float(number) for number, pair in enumerate(sorted(known), start=1)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cluster, "PAIRS_AT_ONCE", at_once)
+        for inside in all_pairs(label, wanted):
+            found = inside.spread(*arrays(known), np.array(list(values.values())))
+            pairs = list(zip(inside.left.tolist(), inside.right.tolist(), strict=True))
+            assert found.tolist() == [values.get(pair, 0.0) for pair in pairs]
+            assert inside.marks(*arrays(known)).tolist() == [pair in values for pair in pairs]
