@@ -40,7 +40,7 @@ MODEL = identity.Rules(
     match=[
         identity.probabilistic(
             compare=[
-                compare("first", levels=(0.92, 0.88, 0.7)),
+                compare("first", levels=(0.92, 0.88, 0.7), scorer="name"),
                 compare("last", levels=(0.92, 0.88, 0.7)),
                 compare("email", levels=(0.9, 0.8), scorer="osa"),
                 compare("phone", levels=(0.9, 0.8), scorer="osa"),

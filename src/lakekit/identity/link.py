@@ -11,7 +11,7 @@ from lakekit.identity import block
 from lakekit.identity.decide import DECIDED
 from lakekit.identity.kinds import PROBABILISTIC
 from lakekit.identity.score import needed, score
-from lakekit.identity.tables import LINKS, Run, Table, derived_bookmark, difference, news, put
+from lakekit.identity.tables import LINKS, Run, Table, derived_bookmark, difference, first, news, put
 from lakekit.names import text
 
 log = logging.getLogger(__name__)
@@ -36,9 +36,13 @@ def update(run: Run, records: Table, keys: Table, table: Table) -> tuple[Table, 
         )
     wanted = _matches(run, pairs.rows, records)
 
+    everything = of_records.everything or of_keys.everything
+
     def differ(now: Table) -> Node:
+        if everything and now.is_empty(run):
+            return first(LINKS, wanted)
         stored = Query(f"SELECT * FROM links WHERE NOT {DECIDED}", {"links": now.rows})
-        if not (of_records.everything or of_keys.everything):
+        if not everything:
             stored = Query(
                 "SELECT l.* FROM links l LEFT JOIN dirty a ON a.record_id = l.left_id LEFT JOIN dirty b ON b.record_id = l.right_id "
                 "WHERE a.record_id IS NOT NULL OR b.record_id IS NOT NULL",

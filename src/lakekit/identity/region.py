@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-GUARD: Final = 0.5
+GUARD: Final = 0.75
 """Groups are joined while their mean weight exceeds this part of a probabilistic rule's prior. All of it would join whatever is not
 contradicted, none of it hardly anything that is not linked pair by pair."""
 
 
-def grow(run: Run, records: Table, links: Table, of_records: News, of_links: News) -> Frame:
-    """The live records that are connected with a record, or a link, that has changed: ``record_id``."""
+def grow(run: Run, records: Table, links: Table, of_records: News, of_links: News) -> Node:
+    """The live records that are connected with a record, or a link, that has changed: ``record_id``, ``source`` and ``record_key``."""
     if of_records.everything or of_links.everything:
-        return run.query("SELECT record_id FROM live", live=records.live)
+        return records.live
     begun = "SELECT record_id FROM records UNION SELECT left_id FROM links UNION SELECT right_id FROM links"
     frontier = run.query(begun, records=of_records.keys, links=of_links.keys)
     region = frontier
@@ -49,20 +49,21 @@ def grow(run: Run, records: Table, links: Table, of_records: News, of_links: New
             region=region,
         )
         region = run.query("SELECT record_id FROM region UNION ALL SELECT record_id FROM frontier", region=region, frontier=frontier)
-    return run.few("SELECT l.record_id FROM live l LEFT SEMI JOIN region r ON r.record_id = l.record_id", live=records.live, region=region)
+    return run.few(
+        "SELECT l.record_id, l.source, l.record_key FROM live l LEFT SEMI JOIN region r ON r.record_id = l.record_id",
+        live=records.live,
+        region=region,
+    )
 
 
-def divide(run: Run, records: Table, links: Table, region: Frame) -> Frame:
+def divide(run: Run, records: Table, links: Table, region: Node) -> Frame:
     """The region's records with their parts: ``node``, ``part`` (its least node), ``record_id``, ``source``, ``record_key``."""
     import numpy as np
     import pyarrow as pa
 
     # Numbered in the order of source and key, so that ties break alike whatever else is in the region.
-    nodes = run.few(
-        "SELECT row_number() OVER (ORDER BY r.source, r.record_key) - 1 AS node, r.record_id, r.source, r.record_key "
-        "FROM live r LEFT SEMI JOIN region g ON g.record_id = r.record_id",
-        live=records.live,
-        region=region,
+    nodes = run.query(
+        "SELECT row_number() OVER (ORDER BY source, record_key) - 1 AS node, record_id, source, record_key FROM region", region=region
     )
     inputs: dict[str, Node] = {"links": links.live, "nodes": nodes}
     rows = run.query(

@@ -17,7 +17,7 @@ from lakekit.commit import Commit
 from lakekit.engines.plan import TableState
 from lakekit.errors import CommitConflictError, ConfigError, QueryError
 from lakekit.identity import assign, block, decide, link, records
-from lakekit.identity.rules import ALGORITHM, Rules, require_trained
+from lakekit.identity.rules import Rules, require_trained
 from lakekit.identity.tables import IDENTITIES, LINKS, PLACE, PROPERTY, RECORDS, Run, noted_keys, open_table
 from lakekit.incremental import cas, changes, rejects, sides, target
 from lakekit.lake import Lake
@@ -251,9 +251,8 @@ def _note(run: Run, record_key: Mapping[str, Columns]) -> None:
                     got=", ".join(key),
                     hint="use the same key, or another name for the source.",
                 )
-        after = canonical(
-            {"algorithm": ALGORITHM, "record_key": {**known, **given}, "rules": attrs.evolve(run.rules, overrides=()).to_dict()}
-        )
+        kept = attrs.evolve(run.rules, overrides=())
+        after = canonical({"algorithm": kept.algorithm, "record_key": {**known, **given}, "rules": kept.to_dict()})
         if after == before:
             return
         try:

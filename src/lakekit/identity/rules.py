@@ -31,10 +31,6 @@ from lakekit.identity.model import Model
 from lakekit.names import Columns
 from lakekit.names import columns as as_columns
 
-ALGORITHM: Final = 1
-"""Grows when a release makes other parts of the same records and rules: tables are then rebuilt on purpose, not by accident."""
-
-
 def _tuple(values: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(values)
 
@@ -121,10 +117,15 @@ class Rules:
         return next((rule for rule in self.match if isinstance(rule, Probabilistic)), None)
 
     @property
+    def algorithm(self) -> int:
+        """Grows when a release makes other parts of the same records and rules: tables are then rebuilt on purpose, not by accident."""
+        return 2 if self.probabilistic else 1
+
+    @property
     def fingerprint(self) -> str:
         """The rules in 16 hexadecimal digits: two tables of one fingerprint were resolved alike."""
         form = {name: value for name, value in self.to_dict().items() if name not in ("max_block", "overrides")}
-        return f"{hash63(canonical([ALGORITHM, form])):016x}"
+        return f"{hash63(canonical([self.algorithm, form])):016x}"
 
     def to_dict(self) -> dict[str, Any]:
         """The rules in plain values. `from_dict` reads them again; the form is public.

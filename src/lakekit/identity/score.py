@@ -124,7 +124,11 @@ def _alike(run: Run, wide: Frame, coded: Frame, code: str, scorer: Scorer, least
         f"SELECT DISTINCT least(l_{code}, r_{code}) AS low, greatest(l_{code}, r_{code}) AS high FROM wide WHERE l_{code} <> r_{code}",
         wide=wide,
     )
-    texts = Query(f"SELECT DISTINCT {code} AS code, {code}_text AS text FROM coded WHERE {code} IS NOT NULL", {"coded": coded})
+    asked = "SELECT low AS code FROM pairs UNION ALL SELECT high FROM pairs"
+    texts = Query(
+        f"SELECT DISTINCT c.{code} AS code, c.{code}_text AS text FROM coded c LEFT SEMI JOIN ({asked}) p ON p.code = c.{code}",
+        {"coded": coded, "pairs": distinct},
+    )
     return run.session.stage(
         Query(
             f"SELECT d.low, d.high, {similarity_name(scorer, least)}(a.text, b.text) AS score FROM pairs d "

@@ -156,6 +156,10 @@ class Table:
         """The rows that hold."""
         return Query(f"SELECT * FROM rows WHERE `{system.DELETED_AT}` IS NULL", {"rows": self.rows})
 
+    def is_empty(self, run: Run) -> bool:
+        """Whether there are no rows, not even deleted ones."""
+        return self.planned is None and (self.state is None or self.state.head is None or not count(run.session, self.rows))
+
 
 def open_table(run: Run, layout: Layout) -> Table:
     """The table as it stands, made or fitted where this run may write."""
@@ -253,6 +257,12 @@ def put(
     commit = cas.write(run.lake.engine, table.state.name, table.state, bookmark, plan)
     state = run.lake.engine.load(table.state.name)
     return Table(layout, state, _rows(layout, state)), commit
+
+
+def first(layout: Layout, wanted: Node) -> Query:
+    """The rows to write into a table that has none."""
+    listed = ", ".join(map(ident, layout.columns))
+    return Query(f"SELECT {listed}, CAST(NULL AS TIMESTAMP) AS `{system.DELETED_AT}`, 'insert' AS _change FROM wanted", {"wanted": wanted})
 
 
 def difference(layout: Layout, wanted: Node, stored: Node, instant: str) -> Node:

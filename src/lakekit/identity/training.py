@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
@@ -13,7 +13,7 @@ from lakekit.engines.plan import Query
 from lakekit.engines.types import ident, sql_type
 from lakekit.errors import ConfigError, ContractError
 from lakekit.identity.cluster import all_pairs as all_pairs_within
-from lakekit.identity.kinds import Block, Comparison, Probabilistic
+from lakekit.identity.kinds import Block, Comparison, Probabilistic, Veto
 from lakekit.identity.model import Frequencies, Model, code
 from lakekit.identity.records import said_sql
 from lakekit.identity.rules import Rules
@@ -41,7 +41,8 @@ def train(records: Batch, *, rules: Rules, sample: int = 200_000, seed: int = 0)
 
     How often two records agree is counted on random pairs. How often two of one person do, and how many pairs that are, is estimated by
     expectation maximization on the pairs that the blocks bring together, against what chance alone would have brought. No labels are needed.
-    Values that more records share than a block of that column alone allows are not learned from: they say what their frequency lets them.
+    How often a column agrees is told by pairs that blocks of other columns bring together, where there are any. Pairs that a veto keeps apart are
+    not learned from. Nor are values that more records share than a block of that column alone allows: they say what their frequency lets them.
 
     Args:
         records: Records of all sources: a plain `read`, or several united.
@@ -71,8 +72,8 @@ def train(records: Batch, *, rules: Rules, sample: int = 200_000, seed: int = 0)
     rule = rules.probabilistic
     if rule is None:
         raise ConfigError("identity.train(rules=)", "expected rules with a probabilistic rule", hint="match=[identity.probabilistic(…)].")
-    values = _read(records, rule, sample, seed)
-    model = _learn(rule, values, seed)
+    values = _read(records, (*rule.columns, *(name for veto in rules.never for name in veto.columns)), sample, seed)
+    model = _learn(rule, rules.never, values, seed)
     trained = attrs.evolve(rule, model=model)
     return attrs.evolve(rules, match=tuple(trained if item is rule else item for item in rules.match))
 
@@ -93,8 +94,8 @@ class Encoded:
         return float((counts * (counts - 1)).sum() / (known * (known - 1))) if known > 1 else 0.0
 
 
-def _read(records: Batch, rule: Probabilistic, sample: int, seed: int) -> dict[str, Encoded]:
-    columns = tuple(dict.fromkeys(rule.columns))
+def _read(records: Batch, named: Sequence[str], sample: int, seed: int) -> dict[str, Encoded]:
+    columns = tuple(dict.fromkeys(named))
     require_columns(records.columns, columns, place="identity.train()")
     texts: list[str] = []
     for name in columns:
@@ -120,7 +121,7 @@ def encode(column: pa.ChunkedArray[Any]) -> Encoded:
     return Encoded(codes, encoded.dictionary.to_pylist())
 
 
-def _learn(rule: Probabilistic, values: dict[str, Encoded], seed: int) -> Model:
+def _learn(rule: Probabilistic, never: Sequence[Veto], values: dict[str, Encoded], seed: int) -> Model:
     import numpy as np
 
     rng = np.random.default_rng(seed)
@@ -129,12 +130,19 @@ def _learn(rule: Probabilistic, values: dict[str, Encoded], seed: int) -> Model:
         raise ContractError("identity.train()", "expected at least two records", got=str(size))
     values, crowded = _without_crowded(rule, values)
     strangers = [_chance(item, values[item.column], rng, size) for item in rule.compare]
-    code = np.unique(np.concatenate([left * size + right for left, right in (block_pairs(block, values) for block in rule.blocks)]))
+    of_blocks = [left * size + right for left, right in (block_pairs(block, values) for block in rule.blocks)]
+    code = np.unique(np.concatenate(of_blocks))
     if not len(code):
         raise ContractError("identity.train()", "no two records share a block, so there is nothing to learn from", hint="add wider blocks.")
-    chosen = code[rng.permutation(len(code))[:_PAIRS_LEARNED_FROM]]
-    levels = [levels_of(item, values, chosen // size, chosen % size) for item in rule.compare]
-    share, same, strangers = _maximize(levels, strangers, stands_for=len(code) / len(chosen), everything=size * (size - 1) / 2)
+    chosen = np.sort(rng.permutation(code)[:_PAIRS_LEARNED_FROM])
+    stands_for = len(code) / len(chosen)
+    left, right = chosen // size, chosen % size
+    for veto in never:
+        apart = _vetoed(veto, values, left, right)
+        chosen, left, right = chosen[~apart], left[~apart], right[~apart]
+    levels = [levels_of(item, values, left, right) for item in rule.compare]
+    telling = [_brought_by_others(item, rule.blocks, of_blocks, chosen) for item in rule.compare]
+    share, same, strangers = _maximize(levels, telling, strangers, stands_for=stands_for, everything=size * (size - 1) / 2)
     bits = [np.minimum.accumulate(np.maximum(np.log2(found / chance), _LEAST_BITS)) for found, chance in zip(same, strangers, strict=True)]
     rounded = [[round(float(value), 6) for value in row] for row in bits]
     frequencies = [
@@ -252,8 +260,30 @@ def levels_of(item: Comparison, values: dict[str, Encoded], left: Array, right: 
     return levels
 
 
+def _vetoed(veto: Veto, values: dict[str, Encoded], left: Array, right: Array) -> Array:
+    """Which of the pairs a veto keeps apart."""
+    import numpy as np
+
+    column = Comparison(veto.column, () if veto.below == 1 else (veto.below,), veto.scorer)
+    levels = levels_of(column, values, left, right)
+    excused = np.zeros(len(left), dtype=bool)
+    for name in veto.unless:
+        codes = values[name].codes
+        excused |= (codes[left] >= 0) & (codes[left] == codes[right])
+    return (levels == len(column.levels) + 1) & ~excused
+
+
+def _brought_by_others(item: Comparison, blocks: Sequence[Block], of_blocks: Sequence[Array], chosen: Array) -> Array:
+    """Which pairs a block brings together that the column is no part of, since of the others it is known that they agree. None such: all of them."""
+    import numpy as np
+
+    others = [pairs for block, pairs in zip(blocks, of_blocks, strict=True) if item.column not in block.columns]
+    found = np.isin(chosen, np.concatenate(others)) if others else np.zeros(len(chosen), dtype=bool)
+    return found if found.any() else ~found
+
+
 def _maximize(
-    levels: list[Array], all_pairs: list[Array], *, stands_for: float, everything: float
+    levels: list[Array], telling: list[Array], all_pairs: list[Array], *, stands_for: float, everything: float
 ) -> tuple[float, list[Array], list[Array]]:
     """How many of all pairs are one person, and how likely each level is for those and for strangers, by expectation maximization.
 
@@ -262,13 +292,14 @@ def _maximize(
 
     Args:
         levels: For each comparison the level of each pair.
+        telling: For each comparison which pairs tell how often it agrees.
         all_pairs: How likely each level is for two records at random, which are seldom one person.
         stands_for: For so many pairs each of them stands.
         everything: How many pairs of records there are.
     """
     import numpy as np
 
-    patterns, counts = np.unique(np.stack(levels, axis=1), axis=0, return_counts=True)
+    patterns, counts = np.unique(np.stack([*levels, *telling], axis=1), axis=0, return_counts=True)
     counts = counts * stands_for
     same = [np.r_[0.8, np.full(len(chance) - 1, 0.2 / (len(chance) - 1))] for chance in all_pairs]
     strangers, least = all_pairs, 0.5 / everything
@@ -284,7 +315,7 @@ def _maximize(
         before = same
         same = []
         for number, chance in enumerate(strangers):
-            given = patterns[:, number] >= 0
+            given = (patterns[:, number] >= 0) & (patterns[:, len(levels) + number] > 0)
             total = np.bincount(patterns[given, number], weights=weight[given], minlength=len(chance)) + 1e-3
             same.append(total / total.sum())
         # A value that is hardly ever shared but by one person's records says more than chance in all pairs tells.

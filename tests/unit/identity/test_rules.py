@@ -63,7 +63,7 @@ def test_the_fingerprint_is_part_of_the_format() -> None:
 def test_rules_that_the_first_version_wrote_are_read_and_written_alike() -> None:
     rules = Rules.from_dict(OLD)
     assert json.loads(json.dumps(rules.to_dict())) == OLD
-    assert rules.fingerprint == "28c1f6e7d2d6cd4e"
+    assert (rules.algorithm, rules.fingerprint) == (2, "5f1335d56363d7be")
 
 
 def test_what_is_in_a_rule_counts_more_than_what_is_in_the_rules() -> None:

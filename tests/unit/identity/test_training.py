@@ -120,3 +120,38 @@ def test_a_placeholder_says_little_and_leaves_the_other_values_their_worth(lake:
     assert 1 < found.bits[1][0] + known.adds("noreply@example.com") < 3, "a fifth of the records have it"
     assert known.adds("n1@example.com") == 0
     assert without.of(1) is None
+
+
+def test_a_column_is_known_by_the_pairs_that_blocks_of_others_bring_together(lake: Any) -> None:
+    chosen = random.Random(3)
+    once = [{"name": f"n{n}", "email": f"e{n}", "phone": f"p{n}"} for n in range(3000)]
+    again = [
+        {name: value if chosen.random() < kept else f"{value}x" for (name, value), kept in zip(row.items(), (0.6, 0.6, 0.9), strict=True)}
+        for row in once
+    ]
+    fields = [identity.compare(name, levels=()) for name in ("name", "email", "phone")]
+    rules = identity.Rules(match=[identity.probabilistic(compare=fields, block=["name", "email"])])
+    trained = identity.train(lk.from_frame(lake, once + again, run_id="a"), rules=rules).probabilistic
+    assert trained is not None
+    assert trained.model is not None
+    differ = [2**different for _, different in trained.model.bits]
+    assert differ == [pytest.approx(0.4, abs=0.06), pytest.approx(0.4, abs=0.06), pytest.approx(0.1, abs=0.06)]
+
+
+def test_what_a_veto_keeps_apart_is_not_learned_from(lake: Any) -> None:
+    """Households: two of one family name and one phone, whose first names differ; everybody comes twice."""
+    rows = [
+        {"first": f"{'ab'[n % 2]}{n // 2 % 60}", "last": f"l{n // 2 % 900}", "phone": f"p{n // 2}", "email": f"e{n}" if n % 3 else None}
+        for n in range(2000)
+    ]
+    fields = [identity.compare(name, levels=()) for name in ("first", "last", "phone")]
+    match = [identity.probabilistic(compare=fields, block=["phone", "email"])]
+
+    def differs(**options: Any) -> float:
+        trained = identity.train(lk.from_frame(lake, rows + rows, run_id="a"), rules=identity.Rules(match=match, **options)).probabilistic
+        assert trained is not None
+        assert trained.model is not None
+        return trained.model.bits[0][-1]
+
+    assert differs() > -2, "every second pair of a household has another first name"
+    assert differs(never=[identity.veto("first", unless="email")]) < -8
