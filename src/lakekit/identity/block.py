@@ -50,7 +50,7 @@ class Pairs:
     """Pairs of records to look at: ``left_id`` < ``right_id`` and the ``block`` that they share.
 
     Attributes:
-        rows: The pairs, one row for each block.
+        rows: The pairs, one row for each block; where nothing but a trained rule asks for them one row for all, without ``block``.
         dirty: The records whose links are looked at anew: all their pairs are here.
         crowded: Blocks with values that more records share than the block allows: its name, how many values, and how many records share
             the one that most do.
@@ -91,16 +91,20 @@ def pairs(run: Run, keys: Table, of_records: News, of_keys: News) -> Pairs:
         f"SELECT key, max(cap) AS cap, count(*) AS n FROM (SELECT key, {_cap(run.rules)} AS cap FROM touched) GROUP BY key HAVING count(*) > 1",
         touched=touched,
     )
-    within = "SELECT k.key, k.record_id, k.block, {dirty} AS dirty FROM touched k JOIN shared s ON s.key = k.key {join} WHERE s.n <= s.cap"
+    members, distinct = "k.key, k.record_id, k.block", ""
+    listed = "a.record_id AS left_id, b.record_id AS right_id, a.block"
+    if not run.rules.exact and not run.rules.fuzzy:  # a trained rule doesn't ask by which of its blocks they met
+        members, distinct, listed = members.removesuffix(", k.block"), "DISTINCT ", listed.removesuffix(", a.block")
+    some = "touched k JOIN shared s ON s.key = k.key"
     if everything:
-        members = run.query(within.format(dirty="true", join=""), touched=touched, shared=shared)
+        held = run.query(f"SELECT {members}, true AS dirty FROM {some} WHERE s.n <= s.cap", touched=touched, shared=shared)
     else:
-        join = "LEFT JOIN dirty d ON d.record_id = k.record_id"
-        members = run.query(within.format(dirty="d.record_id IS NOT NULL", join=join), touched=touched, shared=shared, dirty=dirty)
+        joined = f"{some} LEFT JOIN dirty d ON d.record_id = k.record_id"
+        among = f"SELECT {members}, d.record_id IS NOT NULL AS dirty FROM {joined} WHERE s.n <= s.cap"
+        held = run.query(among, touched=touched, shared=shared, dirty=dirty)
     rows = run.query(
-        "SELECT a.record_id AS left_id, b.record_id AS right_id, a.block FROM members a JOIN members b ON a.key = b.key "
-        "WHERE a.record_id < b.record_id AND (a.dirty OR b.dirty)",
-        members=members,
+        f"SELECT {distinct}{listed} FROM members a JOIN members b ON a.key = b.key WHERE a.record_id < b.record_id AND (a.dirty OR b.dirty)",
+        members=held,
     )
     many = run.query("SELECT * FROM shared WHERE n > cap", shared=shared)
     often = Query(

@@ -34,9 +34,8 @@ def update(run: Run, records: Table, keys: Table, table: Table) -> tuple[Table, 
             most,
             extra=logs.fields("shared_too_often", table=text(run.into), values=int(values), records=int(most)),
         )
-    wanted = _matches(run, pairs.rows, records)
-
     everything = of_records.everything or of_keys.everything
+    wanted = _matches(run, pairs.rows, records, of_all=everything)
 
     def differ(now: Table) -> Node:
         if everything and now.is_empty(run):
@@ -54,14 +53,14 @@ def update(run: Run, records: Table, keys: Table, table: Table) -> tuple[Table, 
     return put(run, table, differ, derived_bookmark(table, of_records, of_keys))[0], capped
 
 
-def _matches(run: Run, pairs: Frame, records: Table) -> Frame:
+def _matches(run: Run, pairs: Frame, records: Table, *, of_all: bool) -> Frame:
     """The pairs that match: one row for each rule that says so."""
     rules = run.rules
     inputs: dict[str, Node] = {"pairs": pairs}
     scored, agreed = "", ""
     if needed(rules):
-        distinct = run.query("SELECT DISTINCT left_id, right_id FROM pairs", pairs=pairs)
-        inputs["scored"] = score(run, distinct, records.live).rows
+        distinct = run.query("SELECT DISTINCT left_id, right_id FROM pairs", pairs=pairs) if rules.exact or rules.fuzzy else pairs
+        inputs["scored"] = score(run, distinct, records.live, of_all=of_all).rows
         scored, agreed = "JOIN scored s ON s.left_id = p.left_id AND s.right_id = p.right_id", "AND NOT s.vetoed"
     selects = [
         f"SELECT p.left_id, p.right_id, {literal(rule.name)} AS rule, CAST(1 AS DOUBLE) AS score FROM pairs p {scored} "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, cast
+from typing import Any, Literal, cast
 
 import attrs
 
@@ -30,6 +30,7 @@ from lakekit.identity.kinds import (
 from lakekit.identity.model import Model
 from lakekit.names import Columns
 from lakekit.names import columns as as_columns
+
 
 def _tuple(values: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(values)

@@ -37,7 +37,7 @@ def needed(rules: Rules) -> bool:
     return bool(rules.fuzzy or rules.never or rules.probabilistic)
 
 
-def score(run: Run, pairs: Node, records: Node, *, kept: Sequence[str] = ("left_id", "right_id")) -> Scored:
+def score(run: Run, pairs: Node, records: Node, *, kept: Sequence[str] = ("left_id", "right_id"), of_all: bool = False) -> Scored:
     """Score pairs of records.
 
     Args:
@@ -45,27 +45,28 @@ def score(run: Run, pairs: Node, records: Node, *, kept: Sequence[str] = ("left_
         pairs: ``left_id`` and ``right_id``; each pair once.
         records: Records with their values.
         kept: The columns of the pairs by which they are known afterwards.
+        of_all: Whether the pairs are of most records there are: then it isn't worth while to ask which.
     """
     rules = run.rules
     columns = _columns(rules)
     codes = {name: f"c{number}" for number, name in enumerate(columns)}
-    as_numbers = (
-        f"CASE WHEN {ident(name)} IS NOT NULL THEN {_code(name, rules)}({ident(name)}) END AS {code}, {ident(name)} AS {code}_text"
-        for name, code in codes.items()
-    )
-    coded = run.few(
-        f"SELECT record_id, {', '.join(as_numbers)} "
-        "FROM records r LEFT SEMI JOIN (SELECT left_id AS id FROM pairs UNION SELECT right_id FROM pairs) i ON i.id = r.record_id",
-        records=records,
-        pairs=pairs,
-    )
+    measures = _measures(rules)
+    as_numbers = [
+        f"CASE WHEN {ident(name)} IS NOT NULL THEN {_code(name, rules)}({ident(name)}) END AS {code}" for name, code in codes.items()
+    ]
+    as_numbers += [f"{ident(name)} AS {codes[name]}_text" for name in dict.fromkeys(column for column, _ in measures)]
+    if not of_all:
+        asked = run.query("SELECT left_id AS id FROM pairs UNION SELECT right_id FROM pairs", pairs=pairs)
+        records = Query(
+            "SELECT r.* FROM records r LEFT SEMI JOIN asked i ON i.id = r.record_id", {"records": records, "asked": asked}, ordered=True
+        )
+    coded = run.query(f"SELECT record_id, {', '.join(as_numbers)} FROM records r", records=records)
     listed = ", ".join(f"l.{code} AS l_{code}, r.{code} AS r_{code}" for code in codes.values())
     wide = run.query(
         f"SELECT {', '.join(f'p.{name}' for name in kept)}, {listed} FROM pairs p JOIN coded l ON l.record_id = p.left_id JOIN coded r ON r.record_id = p.right_id",
         pairs=pairs,
         coded=coded,
     )
-    measures = _measures(rules)
     inputs: dict[str, Node] = {"wide": wide}
     joins: list[str] = []
     likeness: dict[Measure, str] = {}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from lakekit.engines.plan import Function
 from lakekit.errors import ConfigError
 from lakekit.identity.kinds import Scorer
-from lakekit.identity.likeness import KINDS, name, nicknames
+from lakekit.identity.likeness import INITIAL, KINDS, NICKNAME, name, nicknames
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,20 +69,25 @@ def _names(left: Sequence[str], right: Sequence[str]) -> Array:
     kinds = {text: _kind_of_name(text) for text in {*left, *right}}
     one, other = (np.fromiter((kinds[text] for text in texts), np.int8, len(texts)) for texts in (left, right))
     found = process.cpdist(left, right, scorer=JaroWinkler.normalized_similarity, dtype=np.float64)
-    more = (one == _OTHER) | (other == _OTHER) | ((one == _WITH_NICKNAME) & (other == _WITH_NICKNAME))
-    for at in np.flatnonzero(more).tolist():
+    for at in np.flatnonzero((one == _OTHER) | (other == _OTHER)).tolist():
         found[at] = name(left[at], right[at])
+    for at in np.flatnonzero((one == _NICKNAME) & (other == _NICKNAME)).tolist():
+        if not nicknames()[left[at]].isdisjoint(nicknames()[right[at]]):
+            found[at] = max(found[at], NICKNAME)
+    for at in np.flatnonzero(((one == _INITIAL) & (other != _OTHER)) | ((other == _INITIAL) & (one != _OTHER))).tolist():
+        if left[at][0] == right[at][0]:
+            found[at] = max(found[at], INITIAL)
     return found
 
 
-_PLAIN, _WITH_NICKNAME, _OTHER = range(3)
+_PLAIN, _NICKNAME, _INITIAL, _OTHER = range(4)
 
 
 def _kind_of_name(text: str) -> int:
-    """Whether a name is a single part of small letters, whether that has nicknames or is one, or whether it is something else."""
-    if len(text) < 2 or not text.isalpha() or text != text.casefold():
+    """Whether a name is a single part of small letters, whether that has nicknames or is one, or is an initial, or whether it is something else."""
+    if not text.isalpha() or text != text.casefold():
         return _OTHER
-    return _WITH_NICKNAME if text in nicknames() else _PLAIN
+    return _INITIAL if len(text) == 1 else _NICKNAME if text in nicknames() else _PLAIN
 
 
 def similarity(left: str, right: str, scorer: Scorer) -> float:
