@@ -35,7 +35,7 @@ def grow(run: Run, records: Table, links: Table, of_records: News, of_links: New
     frontier = run.query(begun, records=of_records.keys, links=of_links.keys)
     region = frontier
     live = (
-        run.query(f"SELECT DISTINCT left_id, right_id FROM live WHERE rule <> '{SEPARATE}'", live=links.live)
+        run.query(f"SELECT left_id, right_id FROM live WHERE rule <> '{SEPARATE}'", live=links.live)
         if count(run.session, frontier)
         else None
     )
