@@ -52,4 +52,4 @@ NAMES = st.one_of(TEXTS, st.sampled_from(["bob", "robert", "Bob", "rob", "r", "b
 @given(pairs=st.lists(st.tuples(NAMES, NAMES), max_size=20))
 def test_names_are_as_alike_together_as_one_by_one(pairs: list[tuple[str, str]]) -> None:
     found = similarities([left for left, _ in pairs], [right for _, right in pairs], "name")
-    assert found.tolist() == [name(left, right) for left, right in pairs]
+    assert found.tolist() == pytest.approx([name(left, right) for left, right in pairs], abs=1e-12)  # terms are summed in another order
