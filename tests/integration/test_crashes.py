@@ -19,7 +19,7 @@ DEMO_KILLS = 20
 
 @pytest.mark.parametrize(
     ("kills", "hours"),
-    [pytest.param(6, shop.FEW, id="6, few rows"), pytest.param(30, shop.MANY, id="30, many rows", marks=pytest.mark.slow)],
+    [pytest.param(4, shop.FEW, id="4, few rows"), pytest.param(30, shop.MANY, id="30, many rows", marks=pytest.mark.slow)],
 )
 def test_killed_at_random_moments_the_tables_equal_those_of_an_undisturbed_run(
     kills: int, hours: Sequence[str], database: str, tmp_path: Path

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import lakekit as lk
 from tests.servers.spark import Server
 
-CASES, BATCHES = 40, 4
+CASES, BATCHES = 40, 3
 AT = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)  # the hour that summer time takes away in Berlin
 SCHEMA = pa.schema(
     [
