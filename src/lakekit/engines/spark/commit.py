@@ -107,7 +107,7 @@ class PreparedRows:
         self._statement(f"ALTER TABLE {table.path} {create} BRANCH {branch} AS OF VERSION {base}")
         left = False
         try:
-            self._write(f"{table.path}.branch_{branch}", carried)
+            self._write(table, branch, carried)
             if audit is not None:
                 left = True
                 audit.examine(table.reload().metadata.refs[branch].snapshot_id)
@@ -136,16 +136,19 @@ class PreparedRows:
                 extra=logs.fields("branch_left", table=self.state.label, branch=branch),
             )
 
-    def _write(self, path: str, carried: Mapping[str, str]) -> None:
-        spark = self.work.spark
+    def _write(self, table: SparkTable, branch: str, carried: Mapping[str, str]) -> None:
+        spark, path = self.work.spark, f"{table.path}.branch_{branch}"
         if not self.changes:
             with settings.writing(spark, {}):
                 self._told_if_refused(self._new_rows(path, carried, self.frame.native).append)
             return
         statement = self._merge(path)
-        with settings.writing(spark, carried) as taken:  # MERGE takes no options
+        with settings.writing(spark, carried):  # MERGE takes no options
             self._told_if_refused(lambda: spark.sql(statement, changes=self.frame.native).collect())
-        if not taken:  # an empty snapshot on top carries them; both reach main in one move
+        metadata = table.reload().metadata
+        if not _carries(metadata.snapshot_by_id(metadata.refs[branch].snapshot_id), carried):
+            # A platform refused the settings, or an Iceberg for Spark 3.5 doesn't know them. An empty snapshot on top carries the
+            # properties; both reach main in one move.
             nothing = self._new_rows(path, carried, self.frame.native.limit(0))
             with settings.writing(spark, {}):
                 self._told_if_refused(nothing.append)
@@ -213,12 +216,12 @@ class PreparedRows:
 
 def _landed(metadata: TableMetadata, carried: Mapping[str, str]) -> Snapshot | None:
     """The snapshot that carries these properties: somebody else's may be the current one by now."""
-    own = [
-        found
-        for found in metadata.snapshots
-        if found.summary is not None and carried.items() <= found.summary.additional_properties.items()
-    ]
+    own = [found for found in metadata.snapshots if _carries(found, carried)]
     return max(own, key=lambda found: found.sequence_number or 0, default=None)
+
+
+def _carries(snapshot: Snapshot | None, carried: Mapping[str, str]) -> bool:
+    return snapshot is not None and snapshot.summary is not None and carried.items() <= snapshot.summary.additional_properties.items()
 
 
 def _figure(name: str, landed: Snapshot, metadata: TableMetadata, base: int | None) -> int:

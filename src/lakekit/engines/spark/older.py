@@ -1,4 +1,4 @@
-"""What Spark 3.5 lacks, said in what it has: ``* EXCEPT``, and Arrow tables in and out."""
+"""What Spark 3.5 lacks, said in what it has: ``* EXCEPT``, evaluated frames that join, and Arrow tables in and out."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ def listed(text: str, columns: Columns) -> str:
 
     >>> listed("SELECT * EXCEPT (n) FROM (SELECT *, 1 AS n FROM t) WHERE n = 1", {"t": ["a", "b"]}.__getitem__)
     'SELECT `a`, `b` FROM (SELECT *, 1 AS n FROM t) WHERE n = 1'
+    >>> listed("SELECT * EXCEPT (n) FROM (SELECT r.*, 1 AS n FROM u JOIN t r ON u.a = r.a)", {"t": ["a", "b"]}.__getitem__)
+    'SELECT `a`, `b` FROM (SELECT r.*, 1 AS n FROM u JOIN t AS r ON u.a = r.a)'
     """
     if "EXCEPT (" not in text:
         return text
@@ -52,10 +54,12 @@ def _parts(item: exp.Expr, select: exp.Select, columns: Columns) -> list[exp.Exp
 
 def _names(item: exp.Expr, select: exp.Select, columns: Columns) -> list[str]:
     """What one item of a SELECT gives."""
-    if not isinstance(item, exp.Star):
+    if not item.is_star:
         return [item.alias_or_name]
-    source = select.args["from_"].this
-    return [name for name in _of(source, columns) if name.lower() not in _left_out(item)]
+    sources = [select.args["from_"].this, *(join.this for join in select.args.get("joins") or ())]
+    if isinstance(item, exp.Column):
+        sources = [source for source in sources if source.alias_or_name == item.table]
+    return [name for name in _of(sources[0], columns) if name.lower() not in _left_out(item)]
 
 
 def _of(source: exp.Expr, columns: Columns) -> list[str]:
@@ -69,6 +73,14 @@ def _of(source: exp.Expr, columns: Columns) -> list[str]:
     if isinstance(source, exp.Select):
         return [name for item in source.expressions for name in _names(item, source, columns)]
     raise TypeError(type(source).__name__)  # lakekit's own SQL has no such thing before a star
+
+
+def evaluated(frame: DataFrame) -> DataFrame:
+    """A frame whose rows the executors hold.
+
+    Its columns are named anew: Spark 3.5 resolves no column that two sides of a join have from one frame, where one side is evaluated.
+    """
+    return frame.localCheckpoint(eager=True).toDF(*frame.columns)
 
 
 def from_arrow(spark: SparkSession, table: pa.Table, ddl: str) -> DataFrame:

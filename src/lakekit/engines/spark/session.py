@@ -174,8 +174,9 @@ def evaluated(frame: DataFrame) -> DataFrame:
     """
     from pyspark.storagelevel import StorageLevel
 
-    level = {} if older.needed() else {"storageLevel": StorageLevel.DISK_ONLY}
-    held: Any = frame.localCheckpoint(eager=True, **level)
+    if older.needed():
+        return older.evaluated(frame)
+    held: Any = frame.localCheckpoint(eager=True, storageLevel=StorageLevel.DISK_ONLY)
     spark = frame.sparkSession
     if held.sparkSession is not spark:
         # pyspark's Connect client (proto_to_remote_cached_dataframe) takes the thread's active session for the one that has the rows.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
@@ -64,19 +64,17 @@ def pinned(spark: SparkSession) -> Generator[None]:
 
 
 @contextmanager
-def writing(spark: SparkSession, properties: Mapping[str, str]) -> Generator[bool]:
+def writing(spark: SparkSession, properties: Mapping[str, str]) -> Generator[None]:
     """The session with properties for the snapshot that the statement inside makes. Other threads' writes wait.
 
-    Gives whether the session took them: Databricks' serverless refuses settings that it doesn't know.
+    The snapshot may lack them nonetheless: Databricks' serverless refuses settings that it doesn't know, and Iceberg for Spark 3.5 ignores these.
     """
     with _shared(spark).writing:
-        taken, before = True, dict[str, str | None]()
-        try:
+        before = dict[str, str | None]()
+        with suppress(*failures.kinds()):
             before = _set(spark, {f"{_SNAPSHOT_PROPERTY}{name}": value for name, value in properties.items()})
-        except failures.kinds():
-            taken = False
         try:
-            yield taken
+            yield
         finally:
             _set_back(spark, before)
 
