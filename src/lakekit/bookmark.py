@@ -20,6 +20,8 @@ BOOKMARK: Final = "lakekit.bookmark"
 """Snapshot summary key and table property that hold the stored bookmark."""
 WRITE_ID: Final = "lakekit.write_id"
 """Snapshot summary key of the write that made the snapshot."""
+OF_PARENT: Final = "lakekit.of_parent"
+"""Snapshot summary key: this snapshot is empty, and its summary is also that of its parent, which could not be given one."""
 WAITING: Final = "waiting"
 """Among the details of a position in a change log: the moves of which only one half had come."""
 REMEMBERED_RUNS: Final = 64

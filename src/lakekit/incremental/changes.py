@@ -11,14 +11,14 @@ Three cases, told apart by the snapshots between the bookmark and the head:
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 import attrs
 
 from lakekit import columns as system
 from lakekit import logs
-from lakekit.bookmark import WRITE_ID, Position
+from lakekit.bookmark import OF_PARENT, WRITE_ID, Position
 from lakekit.engines.plan import Node, Query, Scan, Snapshot, TableState
 from lakekit.engines.types import dotted, ident, sql_type
 from lakekit.errors import BookmarkLostError
@@ -93,10 +93,15 @@ def since(state: TableState, position: Position | None) -> Changes:
 
 def _between(state: TableState, base: int) -> list[Snapshot]:
     found: list[Snapshot] = []
+    told: Mapping[str, str] = {}
     for snapshot in state.ancestry():
         if snapshot.id == base:
             break
-        found.append(snapshot)
+        if OF_PARENT in snapshot.summary:
+            told = snapshot.summary
+        else:
+            found.append(attrs.evolve(snapshot, summary={**told, **snapshot.summary}))
+            told = {}
     return found
 
 

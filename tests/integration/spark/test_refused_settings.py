@@ -28,12 +28,13 @@ def refuse(monkeypatch: pytest.MonkeyPatch, spark: Any) -> None:
 
 
 def test_a_merge_carries_its_bookmark_without_the_setting(
-    server: Server, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     spark, catalog = server.new_catalog(kind, tmp_path / "lake")
     lake: Any = lk.connect(spark, catalog=catalog)
     lk.append(frame(lake, "b1", {"id": 1, "v": 1}, {"id": 2, "v": 1}), into="bronze.t")
     lk.merge(lk.read_new(lake, "bronze.t", into="silver.t"), key="id")
+    lk.append(lk.read_new(lake, "silver.t", into="gold.seen"))
     refuse(monkeypatch, spark)
     lk.append(frame(lake, "b2", {"id": 2, "v": 2}, {"id": 3, "v": 2}), into="bronze.t")
 
@@ -48,6 +49,9 @@ def test_a_merge_carries_its_bookmark_without_the_setting(
     assert head.summary.additional_properties[WRITE_ID] == str(increment.bookmark.write_id("silver.t"))
     assert BOOKMARK in head.summary.additional_properties
     assert not [name for name in foreign(lake, "silver.t").metadata.refs if name != "main"]
+
+    assert rows(lk.read_new(lake, "silver.t", into="gold.seen"), "id", "v") == [(2, 2), (3, 2)]
+    assert "other tools" not in caplog.text
 
     before = snapshots(lake, "silver.t")
     assert lk.merge(lk.read_new(lake, "bronze.t", into="silver.t"), key="id").snapshot_id is None

@@ -149,7 +149,7 @@ class PreparedRows:
         if not _carries(metadata.snapshot_by_id(metadata.refs[branch].snapshot_id), carried):
             # A platform refused the settings, or an Iceberg for Spark 3.5 doesn't know them. An empty snapshot on top carries the
             # properties; both reach main in one move.
-            nothing = self._new_rows(path, carried, self.frame.native.limit(0))
+            nothing = self._new_rows(path, {**carried, marks.OF_PARENT: "true"}, self.frame.native.limit(0))
             with settings.writing(spark, {}):
                 self._told_if_refused(nothing.append)
 

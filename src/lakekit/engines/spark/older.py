@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import sqlglot
@@ -96,14 +96,8 @@ def from_arrow(spark: SparkSession, table: pa.Table, ddl: str) -> DataFrame:
 
 
 def to_arrow(frame: DataFrame, schema: pa.Schema) -> pa.Table:
-    """All rows of a frame."""
-
-    def pack(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            yield pa.RecordBatch.from_arrays([pa.array([_packed(batch)], pa.binary())], ["packed"])
-
-    found = frame.mapInArrow(pack, "packed BINARY").collect()
-    batches = [batch for (packed,) in found for batch in pa.ipc.open_stream(packed)]
+    """All rows of a frame. Without a worker in Python, which takes twice as long: what ``toPandas`` fetches is there under a private name."""
+    batches: list[pa.RecordBatch] = cast("Any", frame)._collect_as_arrow()  # noqa: SLF001
     return pa.Table.from_batches(batches) if batches else schema.empty_table()
 
 

@@ -219,8 +219,8 @@ def fetched(frame: DataFrame) -> tuple[pa.Schema, pa.Table]:
 
 def python_function(function: Function) -> Any:
     """A function over Arrow arrays as Spark registers it, on a classic session and on Connect alike."""
+    from pyspark.sql.pandas import functions as kinds
     from pyspark.sql.udf import UserDefinedFunction
-    from pyspark.util import PythonEvalType
 
     call, parameters, returns = function.call, function.parameters, function.returns
 
@@ -241,6 +241,6 @@ def python_function(function: Function) -> Any:
         table = pa.Table.from_arrays(found.flatten(), names=names)
         return table.to_pandas(types_mapper=pd.ArrowDtype)  # pandas' own types would make floats of integers beside NULL
 
-    arrow = getattr(PythonEvalType, "SQL_SCALAR_ARROW_UDF", None)  # Spark 4.1 and later
-    chosen, kind = (over_pandas, PythonEvalType.SQL_SCALAR_PANDAS_UDF) if arrow is None else (over_arrow, arrow)
-    return UserDefinedFunction(chosen, dialect.spark_type(returns), evalType=kind)
+    arrow = getattr(kinds, "ArrowUDFType", None)  # Spark 4.1 and later
+    chosen, kind = (over_pandas, kinds.PandasUDFType) if arrow is None else (over_arrow, arrow)
+    return UserDefinedFunction(chosen, dialect.spark_type(returns), evalType=kind.SCALAR)
