@@ -23,13 +23,12 @@ GAPS: Final = {
     "email": (0.05, 0.20, 0.25),
     "phone": (0.20, 0.15, 0.60),
     "street": (0.50, 0.05, 0.95),
-    "city": (0.40, 0.05, 0.80),
     "postcode": (0.40, 0.05, 0.85),
     "born": (0.25, 0.80, 0.90),
     "device": (0.90, 0.95, 0.05),
 }
 """How often a source doesn't know a field."""
-MISTYPED: Final = {"first": 0.05, "last": 0.05, "email": 0.02, "phone": 0.015, "street": 0.08, "city": 0.03, "postcode": 0.02, "born": 0.03}
+MISTYPED: Final = {"first": 0.05, "last": 0.05, "email": 0.02, "phone": 0.015, "street": 0.08, "postcode": 0.02, "born": 0.03}
 Array = np.ndarray[Any, Any]
 
 
@@ -50,7 +49,7 @@ def people(records: int, seed: int) -> pa.Table:
         return late & (rng.random(count) < share)[who]
 
     moves, when = changed(0.35), {"email": changed(0.4), "phone": changed(0.25), "last": late}
-    when |= dict.fromkeys(("street", "city", "postcode"), moves)
+    when |= {"street": moves, "postcode": moves}
     found = {name: np.where(when[name], later[name][who], values[who]) if name in when else values[who] for name, values in persons.items()}
     _write_badly(rng, found)
     source = rng.choice(3, len(who), p=SHARES)
@@ -73,7 +72,7 @@ def _persons(rng: np.random.Generator, count: int) -> tuple[dict[str, Array], di
     """What is true of each person, and what will be true of those who change."""
     firsts = _known("first_name", 1_800)
     lasts = np.concatenate([_known("surname", 6_000), np.unique(_words(rng, 40_000))])
-    streets, cities = np.unique(_words(rng, 6_000)), np.unique(_words(rng, 900))
+    streets, cities = np.unique(_words(rng, 6_000)), 900
     home = np.sort(rng.integers(0, max(1, int(count / 2.1)), count))
     homes = int(home.max()) + 1
 
@@ -83,12 +82,11 @@ def _persons(rng: np.random.Generator, count: int) -> tuple[dict[str, Array], di
     def devices(number: int) -> Array:
         return np.array([f"dev-{value:012x}" for value in rng.integers(0, 1 << 47, number)], dtype=object)
 
-    def addresses(number: int) -> tuple[Array, Array, Array]:
+    def addresses(number: int) -> tuple[Array, Array]:
         kinds = np.array(["street", "road", "avenue", "lane", "court", "drive"], dtype=object)[rng.integers(0, 6, number)]
         houses = rng.integers(1, 250, number).astype(str).astype(object)
-        city = rng.integers(0, len(cities), number)
-        postcodes = (10_000 + city * 90 + rng.integers(0, 12, number)).astype(str).astype(object)
-        return houses + " " + _frequent(rng, streets, number, 0.6) + " " + kinds, cities[city], postcodes
+        city = rng.integers(0, cities, number)
+        return houses + " " + _frequent(rng, streets, number, 0.6) + " " + kinds, (10_000 + city * 90 + rng.integers(0, 12, number)).astype(str).astype(object)  # fmt: skip
 
     def mails(first: Array, last: Array, born: Array) -> Array:
         year, number = np.array([text[2:4] for text in born], dtype=object), rng.integers(0, 1000, count).astype(str).astype(object)
@@ -108,14 +106,12 @@ def _persons(rng: np.random.Generator, count: int) -> tuple[dict[str, Array], di
     phone, device = phones(count), devices(count)
     shared_phone, shared_device = rng.random(count) < 0.25, rng.random(count) < 0.15
     phone[shared_phone], device[shared_device] = phones(homes)[home[shared_phone]], devices(homes)[home[shared_device]]
-    street, city, postcode = (place[home] for place in addresses(homes))
+    street, postcode = (place[home] for place in addresses(homes))
     persons = {"first": first, "last": last, "email": mails(first, last, born), "phone": phone, "born": born}
-    persons |= {"street": street, "city": city, "postcode": postcode, "device": device}
+    persons |= {"street": street, "postcode": postcode, "device": device}
     moved = addresses(count)
     married = np.where(rng.random(count) < 0.06, _frequent(rng, lasts, count), last)
-    later = {"last": married, "email": mails(first, last, born), "phone": phones(count)} | dict(
-        zip(("street", "city", "postcode"), moved, strict=True)
-    )
+    later = {"last": married, "email": mails(first, last, born), "phone": phones(count), "street": moved[0], "postcode": moved[1]}
     return persons, later
 
 
