@@ -29,8 +29,10 @@ def update(run: Run, records: Table) -> Table:
         f"WHERE {' AND '.join(f'{ident(name)} IS NOT NULL' for name in block.columns)}"
         for block in run.rules.blocks
     ]
-    changed = records.live
-    if not seen.everything:
+    changed: Node = records.live
+    if not seen.everything and seen.live is not None:
+        changed = seen.live
+    elif not seen.everything:
         changed = run.few("SELECT r.* FROM live r LEFT SEMI JOIN seen s ON s.record_id = r.record_id", live=records.live, seen=seen.keys)
     wanted = Query(" UNION ALL ".join(selects), {"changed": changed})
 

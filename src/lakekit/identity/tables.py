@@ -189,11 +189,13 @@ class News:
         keys: The keys of the rows that changed.
         everything: Whether that is all rows: the first run, other rules, a rebuild.
         spans: What the bookmark says about it.
+        live: Those of the rows that hold, read from the new files alone. None: a dry run has some that no file has.
     """
 
     keys: Frame
     everything: bool
     spans: Mapping[str, Span]
+    live: Node | None = None
 
 
 def news(run: Run, reader: Table, upstream: Table) -> News:
@@ -207,12 +209,13 @@ def news(run: Run, reader: Table, upstream: Table) -> News:
     derived = start is not None and start.values.get("rules") == run.rules.fingerprint and not run.rebuild
     found = changes.since(upstream.state, start if derived else None)
     keys: Node = Query(f"SELECT {listed} FROM changed", {"changed": found.node})
+    live = Query(f"SELECT * FROM changed WHERE `{system.OPERATION}` <> '{system.DELETE}'", {"changed": found.node})
     if upstream.planned is not None:
         keys = Query(f"SELECT {listed} FROM changed UNION SELECT {listed} FROM planned", {"changed": keys, "planned": upstream.planned})
     spans = {}
     if found.end is not None:
         spans[name] = Span(start, Position.of(found.end.at, {**found.end.values, "rules": run.rules.fingerprint}))
-    return News(run.session.stage(keys), everything=not derived, spans=spans)
+    return News(run.session.stage(keys), everything=not derived, spans=spans, live=None if upstream.planned is not None else live)
 
 
 def put(
