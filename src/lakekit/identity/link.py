@@ -39,7 +39,7 @@ def update(run: Run, records: Table, keys: Table, table: Table) -> tuple[Table, 
 
     def differ(now: Table) -> Node:
         if everything and now.is_empty(run):
-            return first(LINKS, wanted)
+            return first(LINKS, wanted, held=True)
         stored = Query(f"SELECT * FROM links WHERE NOT {DECIDED}", {"links": now.rows})
         if not everything:
             stored = Query(

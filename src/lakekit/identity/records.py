@@ -17,7 +17,7 @@ from lakekit.engines.protocol import count
 from lakekit.engines.sql import literal
 from lakekit.engines.types import ident, sql_type
 from lakekit.errors import CommitConflictError, ContractError
-from lakekit.identity.tables import ERASED, PLACE, RECORDS, Layout, Run, Table, open_table, put
+from lakekit.identity.tables import ERASED, PLACE, RECORDS, Layout, Run, Table, first, open_table, put
 from lakekit.incremental import cas, forgotten, rejects, target
 from lakekit.incremental.order import nth, order_columns
 from lakekit.incremental.record_key import record_key_sql
@@ -152,6 +152,9 @@ def update(run: Run, incoming: Incoming, bookmark: Bookmark) -> Table:
     same = " AND ".join([f"i.{ident(name)} <=> t.{ident(name)}" for name in values] or ["true"])
 
     def differ(now: Table) -> Node:
+        if now.is_empty(run):
+            _refuse_collisions(run, incoming, None)
+            return first(now.layout, Query("SELECT * FROM incoming WHERE NOT _gone", {"incoming": incoming.rows}), held=True)
         known = run.few(
             "SELECT t.record_id, t.source, t.record_key FROM stored t LEFT SEMI JOIN incoming i ON i.record_id = t.record_id",
             stored=now.rows,
@@ -192,14 +195,15 @@ def _bookmark(table: Table, bookmark: Bookmark) -> Bookmark:
     return Bookmark(spans, epoch=stored.epoch, run_id=bookmark.run_id)
 
 
-def _refuse_collisions(run: Run, incoming: Incoming, known: Frame) -> None:
-    doubled = "SELECT record_id FROM incoming GROUP BY record_id HAVING count(*) > 1"
-    taken = (
-        "SELECT i.record_id FROM incoming i JOIN known t ON t.record_id = i.record_id "
-        f"WHERE t.source <> i.source OR (t.record_key <> i.record_key AND t.record_key NOT LIKE '{ERASED}%')"
-    )
-    found = run.session.one(Query(f"SELECT count(*) AS n FROM ({doubled} UNION ALL {taken})", {"incoming": incoming.rows, "known": known}))
-    if found["n"]:
+def _refuse_collisions(run: Run, incoming: Incoming, known: Frame | None) -> None:
+    clash, inputs = "SELECT record_id FROM incoming GROUP BY record_id HAVING count(*) > 1", {"incoming": incoming.rows}
+    if known is not None:
+        inputs["known"] = known
+        clash += (
+            " UNION ALL SELECT i.record_id FROM incoming i JOIN known t ON t.record_id = i.record_id "
+            f"WHERE t.source <> i.source OR (t.record_key <> i.record_key AND t.record_key NOT LIKE '{ERASED}%')"
+        )
+    if count(run.session, Query(clash, inputs)):
         raise ContractError(
             PLACE, "two records share a 63-bit hash, so they can't be told apart", hint="give one of the sources another name."
         )

@@ -249,12 +249,17 @@ def put(
         )
         return attrs.evolve(table, rows=overlaid, planned=planned), describe(planned)
     assert table.state is not None  # noqa: S101 -- opened for writing
+    import pyarrow as pa
 
     def plan(state: TableState, write_id: int) -> cas.Planned:
         found = differ(attrs.evolve(table, state=state, rows=_rows(layout, state)))
         foreign = [field for field in state.schema if field.name not in {*layout.columns, system.WRITE_ID, system.DELETED_AT}]
         empty = "".join(f", CAST(NULL AS {sql_type(field.type)}) AS {ident(field.name)}" for field in foreign)
-        rows = run.query(f"SELECT *{empty}, CAST({write_id} AS BIGINT) AS `{system.WRITE_ID}` FROM found", found=found)
+        held = found.schema if isinstance(found, Query) and not foreign else None
+        if held is not None:
+            held = held.append(pa.field(system.WRITE_ID, pa.int64()))
+        stamped = f"SELECT *{empty}, CAST({write_id} AS BIGINT) AS `{system.WRITE_ID}` FROM found"
+        rows = session.stage(Query(stamped, {"found": found}, schema=held))
         return cas.Planned(describe(rows), (lambda: session.merge(state, rows, on=layout.key)) if count(session, rows) else None)
 
     commit = cas.write(run.lake.engine, table.state.name, table.state, bookmark, plan)
@@ -262,10 +267,14 @@ def put(
     return Table(layout, state, _rows(layout, state)), commit
 
 
-def first(layout: Layout, wanted: Node) -> Query:
-    """The rows to write into a table that has none."""
+def first(layout: Layout, wanted: Node, *, held: bool = False) -> Query:
+    """The rows to write into a table that has none; ``held``: the wanted rows are staged already, so that they need no copy."""
+    import pyarrow as pa
+
     listed = ", ".join(map(ident, layout.columns))
-    return Query(f"SELECT {listed}, CAST(NULL AS TIMESTAMP) AS `{system.DELETED_AT}`, 'insert' AS _change FROM wanted", {"wanted": wanted})
+    rows = f"SELECT {listed}, CAST(NULL AS TIMESTAMP) AS `{system.DELETED_AT}`, 'insert' AS _change FROM wanted"
+    fields = [field for field in layout.schema if field.name != system.WRITE_ID]
+    return Query(rows, {"wanted": wanted}, schema=pa.schema([*fields, pa.field("_change", pa.string())]) if held else None)
 
 
 def difference(layout: Layout, wanted: Node, stored: Node, instant: str) -> Node:
