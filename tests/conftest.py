@@ -93,10 +93,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         contract = path.is_relative_to(HERE / "contract")
         chosen = (metafunc.config.getoption("--engine") if contract else None) or ["embedded"]
         more = CATALOGS if contract and path.name in ON_EVERY_CATALOG and "embedded" in chosen else ()
-        metafunc.parametrize("engine", [*chosen, *more], indirect=True)
+        metafunc.parametrize("engine", [*chosen, *more], indirect=True, scope="module")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def engine(request: pytest.FixtureRequest) -> str:
     """The engine under test, chosen by ``--engine``; or the embedded one on the catalog of this name."""
     return request.param
@@ -111,8 +111,23 @@ def lake(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> Any:
         return lakekit.connect(tmp_path / "lake")
     if engine in CATALOGS:
         return lakekit.connect(request.getfixturevalue(engine))
+    return _on_spark(engine, request, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared_lake(engine: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One lake for the tests of a file that write nothing: on Spark to fill one takes longer than most of them."""
+    import lakekit
+
+    folder = tmp_path_factory.mktemp("shared")
+    return lakekit.connect(folder / "lake") if engine == "embedded" else _on_spark(engine, request, folder)
+
+
+def _on_spark(engine: str, request: pytest.FixtureRequest, folder: Path) -> Any:
+    import lakekit
+
     server: Server = request.getfixturevalue("spark_server")
-    spark, catalog = server.new_catalog("classic" if engine == "spark" else "connect", tmp_path / "lake")
+    spark, catalog = server.new_catalog("classic" if engine == "spark" else "connect", folder / "lake")
     return lakekit.connect(spark, catalog=catalog)
 
 

@@ -15,10 +15,10 @@ from tests.contract.helpers import frame
 SECRET = "s3cret-value"  # stands in a row; must not stand in an error
 
 
-@pytest.fixture
-def filled(lake: Any) -> Any:
-    lk.append(frame(lake, "a", {"id": 1, "name": SECRET}, {"id": None, "name": SECRET}), into="bronze.things")
-    return lake
+@pytest.fixture(scope="module")
+def filled(shared_lake: Any) -> Any:
+    lk.append(frame(shared_lake, "a", {"id": 1, "name": SECRET}, {"id": None, "name": SECRET}), into="bronze.things")
+    return shared_lake
 
 
 def new(lake: Any) -> lk.Batch:

@@ -67,17 +67,22 @@ MISTAKES: dict[str, tuple[type[LakekitError], Callable[[Any], object]]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def filled(shared_lake: Any) -> Any:
+    lk.append(frame(shared_lake, "a", {"id": "1", "email": SECRET}), into="bronze.things")
+    lk.merge(frame(shared_lake, "a", {"id": "1", "email": SECRET}), key="id", into="silver.merged")
+    return shared_lake
+
+
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_named_and_nothing_is_written(lake: Any, mistake: str) -> None:
-    lk.append(frame(lake, "a", {"id": "1", "email": SECRET}), into="bronze.things")
-    lk.merge(frame(lake, "a", {"id": "1", "email": SECRET}), key="id", into="silver.merged")
+def test_a_mistake_is_named_and_nothing_is_written(filled: Any, mistake: str) -> None:
     kind, call = MISTAKES[mistake]
     with pytest.raises(kind) as error:
-        call(lake)
+        call(filled)
     assert not error.value.retryable
     assert error.value.place
     assert SECRET not in str(error.value)
-    assert not [name for name in lake.tables() if "identities" in name]
+    assert not [name for name in filled.tables() if "identities" in name]
 
 
 def test_a_source_keeps_its_record_key(lake: Any) -> None:

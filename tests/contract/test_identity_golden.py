@@ -49,6 +49,19 @@ class Shop:
 
 @pytest.fixture
 def shop(lake: Any) -> Shop:
+    return filled(lake)
+
+
+@pytest.fixture(scope="module")
+def resolved(shared_lake: Any) -> Any:
+    """The same with its persons, and two tables that are none of a source."""
+    filled(shared_lake).resolve()
+    lk.append(lk.from_frame(shared_lake, [{"user_id": 1}], run_id="a"), into="bronze.shop")
+    lk.merge(lk.from_frame(shared_lake, [{"user_id": 1, "email": [1]}], run_id="a"), key="user_id", into="silver.numbers")
+    return shared_lake
+
+
+def filled(lake: Any) -> Shop:
     made = Shop(lake)
     made.write(
         "shop",
@@ -142,12 +155,9 @@ def test_a_new_column_of_a_source_reaches_the_people(shop: Shop) -> None:
         (lk.errors.ConfigError, {"into": "people"}),
     ],
 )
-def test_a_mistake_is_named(shop: Shop, kind: type[lk.errors.LakekitError], mistake: dict[str, Any]) -> None:
-    shop.resolve()
-    lk.append(lk.from_frame(shop.lake, [{"user_id": 1}], run_id="a"), into="bronze.shop")
-    lk.merge(lk.from_frame(shop.lake, [{"user_id": 1, "email": [1]}], run_id="a"), key="user_id", into="silver.numbers")
+def test_a_mistake_is_named(resolved: Any, kind: type[lk.errors.LakekitError], mistake: dict[str, Any]) -> None:
     right: dict[str, Any] = {"records": TABLES, "identities": INTO, "prefer": {"name": "latest"}, "into": PEOPLE}
     with pytest.raises(kind) as error:
-        lk.golden(shop.lake, **{**right, **mistake})
+        lk.golden(resolved, **{**right, **mistake})
     assert error.value.place
     assert error.value.problem
