@@ -321,13 +321,20 @@ def test_a_plan_is_carried_out_in_one_schema_or_two_where_spark_needs_them(lake:
     append(lake, "new", wide)
     assert sorted(stored(lake, TABLE, "id", "n", "f", "a", "b")) == [(1, 1, 1.5, None, None), (2, 2**40, 2.5, "x", "y")]
     changed = [version.changes for version in evolution.history(lake, TABLE)[1:]]
-    assert len(changed) == (1 if lake.engine.name == "embedded" else 2)
+    assert len(changed) == (1 if lake.engine.name == "embedded" else 2 if _alters_several_at_once() else 3)
     assert {word for words in changed for word in words} >= {
         "widen n: INT -> BIGINT",
         "widen f: FLOAT -> DOUBLE",
         "add a: STRING",
         "add b: STRING",
     }
+
+
+def _alters_several_at_once() -> bool:
+    """Spark before 4.1 takes one ALTER COLUMN a statement."""
+    import pyspark
+
+    return tuple(map(int, pyspark.__version__.split(".")[:2])) >= (4, 1)
 
 
 def test_a_schema_that_somebody_else_changed_first_is_looked_at_again(lake: Any) -> None:
