@@ -15,12 +15,12 @@ from tests.servers.spark import Server
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, spark: Any) -> None:
-    """From now on the session takes no setting of Iceberg's."""
+    """From now on the session takes no setting of Iceberg's, and none of how it plans."""
     conf = type(spark.conf)
     known = conf.set
 
     def set_known(self: Any, key: str, value: Any) -> None:
-        if key.startswith("spark.sql.iceberg."):
+        if key.startswith(("spark.sql.iceberg.", "spark.sql.constraintPropagation.")):
             raise AnalysisException(f"[CONFIG_NOT_AVAILABLE] Configuration {key} is not available.")
         known(self, key, value)
 

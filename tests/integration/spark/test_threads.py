@@ -12,7 +12,7 @@ from tests.contract.helpers import foreign, frame, living
 from tests.servers.spark import Server
 
 THREADS, WRITES = 3, 4
-OTHER = {"spark.sql.session.timeZone": "Asia/Tokyo", "spark.sql.ansi.enabled": "false"}
+OTHER = {"spark.sql.session.timeZone": "Asia/Tokyo", "spark.sql.ansi.enabled": "false", "spark.sql.constraintPropagation.enabled": "true"}
 
 
 def test_every_snapshot_bears_its_own_bookmark_and_the_settings_are_what_they_were(server: Server, kind: str, tmp_path: Path) -> None:

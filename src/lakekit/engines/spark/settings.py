@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _PINNED: Final = {"spark.sql.session.timeZone": "UTC", "spark.sql.ansi.enabled": "true"}
 """What lakekit's SQL means is independent of what the session is set to for other work."""
+_LIGHT: Final = {"spark.sql.constraintPropagation.enabled": "false"}
+"""Where it may be set. Spark derives at every join what must hold of all columns: over some dozens of computed ones it plans for minutes,
+and fills the heap (3.5: one gigabyte, for a merge of twelve rows)."""
 _SNAPSHOT_PROPERTY: Final = "spark.sql.iceberg.snapshot-property."
 
 
@@ -27,12 +30,14 @@ class _Shared:
     Attributes:
         users: How many statements need the pinned settings now: the first one sets them, the last one sets them back.
         before: What they were. None: not set.
+        refuses: Whether the session takes none of ``_LIGHT``, as Databricks' serverless.
         counting: Held while these change.
         writing: Held while snapshot properties are set: they would reach whatever another thread writes meanwhile.
     """
 
     users: int = 0
     before: dict[str, str | None] = attrs.field(factory=dict)
+    refuses: bool = False
     counting: threading.Lock = attrs.field(factory=threading.Lock)
     writing: threading.Lock = attrs.field(factory=threading.Lock)
 
@@ -53,6 +58,7 @@ def pinned(spark: SparkSession) -> Generator[None]:
     with shared.counting:
         if not shared.users:
             shared.before = _set(spark, _PINNED)
+            _lighten(spark, shared)
         shared.users += 1
     try:
         yield
@@ -61,6 +67,14 @@ def pinned(spark: SparkSession) -> Generator[None]:
             shared.users -= 1
             if not shared.users:
                 _set_back(spark, shared.before)
+
+
+def _lighten(spark: SparkSession, shared: _Shared) -> None:
+    if not shared.refuses:
+        try:
+            shared.before |= _set(spark, _LIGHT)
+        except failures.kinds():
+            shared.refuses = True
 
 
 @contextmanager
