@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from lakekit import logs
-from lakekit.engines.plan import Frame, Node
+from lakekit.engines.plan import Frame, Node, Query
 from lakekit.engines.protocol import count
 from lakekit.identity.cluster import Decided, Inside, Links, parts
 from lakekit.identity.decide import DECIDED
@@ -65,20 +65,19 @@ def divide(run: Run, records: Table, links: Table, region: Node) -> Frame:
     nodes = run.query(
         "SELECT row_number() OVER (ORDER BY source, record_key) - 1 AS node, record_id, source, record_key FROM region", region=region
     )
-    inputs: dict[str, Node] = {"links": links.live, "nodes": nodes}
-    rows = run.query(
+    rows = Query(
         f"""SELECT least(a.node, b.node) AS low, greatest(a.node, b.node) AS high,
             sum(CASE WHEN rule = '{PROBABILISTIC}' OR {DECIDED} THEN CAST(0 AS DOUBLE) ELSE score END) AS sure,
             sum(CASE WHEN rule = '{PROBABILISTIC}' THEN score ELSE CAST(0 AS DOUBLE) END) AS bits,
             count(CASE WHEN NOT {DECIDED} THEN 1 END) AS matches, count(CASE WHEN rule = '{PROBABILISTIC}' THEN 1 END) AS weighed,
             count(CASE WHEN rule = '{CONFIRM}' THEN 1 END) AS confirmed, count(CASE WHEN rule = '{SEPARATE}' THEN 1 END) AS separated
         FROM links l JOIN nodes a ON a.record_id = l.left_id JOIN nodes b ON b.record_id = l.right_id GROUP BY 1, 2""",
-        **inputs,
+        {"links": links.live, "nodes": nodes},
     )
     low, high, sure, bits, matches, weighed, confirmed, separated = _arrays(
         run, rows, "low", "high", "sure", "bits", "matches", "weighed", "confirmed", "separated"
     )
-    node, record_id = _arrays(run, run.query("SELECT node, record_id FROM nodes", nodes=nodes), "node", "record_id")
+    node, record_id = _arrays(run, nodes, "node", "record_id")
     ids, size = np.empty_like(record_id), len(node)
     ids[node] = record_id
     model = run.rules.probabilistic.model if run.rules.probabilistic else None
@@ -128,11 +127,12 @@ def _score(run: Run, records: Table, left: Array, right: Array) -> tuple[Array, 
     return bits[order], vetoed[order].astype(bool)
 
 
-def _arrays(run: Run, rows: Frame, *names: str) -> list[Array]:
+def _arrays(run: Run, rows: Node, *names: str) -> list[Array]:
     """Columns as arrays."""
     import numpy as np
 
-    batches = list(run.session.rows(rows))
+    listed = ", ".join(names)
+    batches = list(run.session.rows(Query(f"SELECT {listed} FROM rows", {"rows": rows})))
     return [
         np.concatenate([batch.column(name).to_numpy(zero_copy_only=False) for batch in batches])
         if batches
