@@ -95,6 +95,10 @@ class Session(Protocol):
         """Evaluate once, read often; spills to disk where it is large."""
         ...
 
+    def discard(self, *frames: Frame) -> None:
+        """Staged rows that nobody will read again: the memory they take is free before the session ends."""
+        ...
+
     def rows(self, node: Node) -> Iterator[pa.RecordBatch]:
         """The rows in Arrow batches, as they are computed."""
         ...

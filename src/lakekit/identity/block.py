@@ -116,6 +116,7 @@ def pairs(run: Run, keys: Table, of_records: News, of_keys: News) -> Pairs:
     )
     found = [row for batch in run.session.rows(often) for row in batch.to_pylist()] if count(run.session, many) else []
     crowded = [(row["block"], row["capped"], row["most"]) for row in found]
+    run.session.discard(held, shared, many)
     return Pairs(rows, dirty, tuple(crowded))
 
 

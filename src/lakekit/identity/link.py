@@ -54,9 +54,9 @@ def update(run: Run, records: Table, keys: Table, table: Table) -> tuple[Table, 
 
 
 def _matches(run: Run, pairs: Frame, records: Table, *, of_all: bool) -> Frame:
-    """The pairs that match: one row for each rule that says so."""
+    """The pairs that match: one row for each rule that says so. The pairs are not needed any more then."""
     rules = run.rules
-    inputs: dict[str, Node] = {"pairs": pairs}
+    inputs = {"pairs": pairs}
     scored, agreed = "", ""
     if needed(rules):
         distinct = run.query("SELECT DISTINCT left_id, right_id FROM pairs", pairs=pairs) if rules.exact or rules.fuzzy else pairs
@@ -82,4 +82,6 @@ def _matches(run: Run, pairs: Frame, records: Table, *, of_all: bool) -> Frame:
             f"SELECT s.left_id, s.right_id, {literal(PROBABILISTIC)} AS rule, s.bits AS score FROM scored s {within} "
             f"WHERE NOT s.vetoed AND s.bits >= CAST({rules.probabilistic.least_bits!r} AS DOUBLE)"
         )
-    return run.session.stage(Query(" UNION ALL ".join(selects), inputs))
+    found = run.session.stage(Query(" UNION ALL ".join(selects), inputs))
+    run.session.discard(*inputs.values())
+    return found

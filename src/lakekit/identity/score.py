@@ -68,11 +68,13 @@ def score(run: Run, pairs: Node, records: Node, *, kept: Sequence[str] = ("left_
         coded=coded,
     )
     inputs: dict[str, Node] = {"wide": wide}
+    held = [coded, wide]
     joins: list[str] = []
     likeness: dict[Measure, str] = {}
     for number, ((column, scorer), least) in enumerate(measures.items()):
         code, alike = codes[column], f"s{number}"
-        inputs[f"alike_{number}"] = _alike(run, wide, coded, code, scorer, least)
+        held.append(_alike(run, wide, coded, code, scorer, least))
+        inputs[f"alike_{number}"] = held[-1]
         joins.append(
             f"LEFT JOIN alike_{number} {alike} ON {alike}.low = least(w.l_{code}, w.r_{code}) AND {alike}.high = greatest(w.l_{code}, w.r_{code})"
         )
@@ -88,7 +90,9 @@ def score(run: Run, pairs: Node, records: Node, *, kept: Sequence[str] = ("left_
     items = [*(f"w.{name}" for name in kept), f"coalesce({' OR '.join(vetoes) or 'false'}, false) AS vetoed"]
     items.append(f"{_bits(rules.probabilistic, codes, likeness) if rules.probabilistic else 'CAST(0 AS DOUBLE)'} AS bits")
     items += [f"{likeness[rule.column, rule.scorer]} AS fuzzy_{number}" for number, rule in enumerate(rules.fuzzy)]
-    return Scored(run.session.stage(Query(f"SELECT {', '.join(items)} FROM wide w {' '.join(joins)}", inputs)))
+    scored = run.session.stage(Query(f"SELECT {', '.join(items)} FROM wide w {' '.join(joins)}", inputs))
+    run.session.discard(*held)
+    return Scored(scored)
 
 
 def _columns(rules: Rules) -> tuple[str, ...]:
@@ -119,7 +123,7 @@ def _measures(rules: Rules) -> dict[Measure, float]:
     return {measure: min(least for known, least in found if known == measure) for measure, _ in found}
 
 
-def _alike(run: Run, wide: Frame, coded: Frame, code: str, scorer: Scorer, least: float) -> Node:
+def _alike(run: Run, wide: Frame, coded: Frame, code: str, scorer: Scorer, least: float) -> Frame:
     """The likeness of each distinct pair of unequal values."""
     distinct = run.query(
         f"SELECT DISTINCT least(l_{code}, r_{code}) AS low, greatest(l_{code}, r_{code}) AS high FROM wide WHERE l_{code} <> r_{code}",
@@ -130,7 +134,7 @@ def _alike(run: Run, wide: Frame, coded: Frame, code: str, scorer: Scorer, least
         f"SELECT DISTINCT c.{code} AS code, c.{code}_text AS text FROM coded c LEFT SEMI JOIN ({asked}) p ON p.code = c.{code}",
         {"coded": coded, "pairs": distinct},
     )
-    return run.session.stage(
+    alike = run.session.stage(
         Query(
             f"SELECT d.low, d.high, {similarity_name(scorer, least)}(a.text, b.text) AS score FROM pairs d "
             "JOIN texts a ON a.code = d.low JOIN texts b ON b.code = d.high",
@@ -138,6 +142,8 @@ def _alike(run: Run, wide: Frame, coded: Frame, code: str, scorer: Scorer, least
             {similarity_name(scorer, least): similarity_function(scorer, least)},
         )
     )
+    run.session.discard(distinct)
+    return alike
 
 
 def _frequencies(run: Run, rule: Probabilistic) -> dict[int, Frame]:

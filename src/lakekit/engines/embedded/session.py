@@ -226,6 +226,13 @@ class DuckSession:
         self._relations[id(node)] = (node, name)
         return frame
 
+    def discard(self, *frames: Frame) -> None:
+        """Staged rows that nobody will read again."""
+        names = {frame.native for frame in frames if isinstance(frame.native, str)}
+        for name in names:
+            self.execute(f"DROP TABLE {name}")
+        self._relations = {key: (node, name) for key, (node, name) in self._relations.items() if name not in names}
+
     def rows(self, node: Node) -> Iterator[pa.RecordBatch]:
         """The rows in Arrow batches, as they are computed."""
         if isinstance(node, Stream):  # given as they come

@@ -130,6 +130,10 @@ class SparkWork:
         frame = evaluated(self.frame(node))
         return Frame(dialect.arrow_schema(frame.schema), frame)
 
+    def discard(self, *frames: Frame) -> None:
+        """Staged rows that nobody will read again: the executors drop them once no one knows them."""
+        self._staged = {key: (node, held) for key, (node, held) in self._staged.items() if all(held is not frame for frame in frames)}
+
     def rows(self, node: Node) -> Iterator[pa.RecordBatch]:
         """The rows, fetched to this process."""
         schema, table = self._run(lambda: fetched(self.frame(node)))
