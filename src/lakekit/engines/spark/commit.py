@@ -19,7 +19,7 @@ from lakekit.engines.plan import OWN_BRANCH, Frame, TableState
 from lakekit.engines.protocol import Audit, BookmarkWriter, Landed
 from lakekit.engines.spark import dialect, failures, settings
 from lakekit.engines.spark.jars import EXTENSIONS
-from lakekit.engines.types import dotted, ident
+from lakekit.engines.types import dotted, ident, sql_type
 from lakekit.errors import CommitConflictError, ConfigError
 
 if TYPE_CHECKING:
@@ -167,8 +167,12 @@ class PreparedRows:
         return statement.replace("{", "{{").replace("}", "}}").replace("LK_CHANGES", "{changes}", 1)
 
     def _new_rows(self, path: str, carried: Mapping[str, str], rows: DataFrame) -> DataFrameWriterV2:
-        names = [ident(name) for name in self.state.schema.names if name in self.frame.schema.names]
-        writer = rows.select(*names).writeTo(path)
+        given = {*self.frame.schema.names}
+        items = [  # Spark 3.5 doesn't write NULL by itself into a column that the rows lack
+            ident(field.name) if field.name in given else f"CAST(NULL AS {sql_type(dialect.readable(field.type))}) AS {ident(field.name)}"
+            for field in self.state.schema
+        ]
+        writer = rows.selectExpr(*items).writeTo(path)
         for name, value in carried.items():
             writer = writer.option(f"snapshot-property.{name}", value)
         return writer
