@@ -76,12 +76,12 @@ class BookmarkWriter(Protocol):
 
 
 class Session(Protocol):
-    """One evaluation: what it stages lives until it is closed.
+    """One evaluation: what it stages lives until it is closed, or discarded.
 
     Attributes:
         places: The columns that a scan with ``places`` has more: where a row is stored. None: this engine finds rows by itself.
         plans_joins: Whether joins of many columns are planned in no time. Spark's optimizer infers constraints from columns that are computed,
-            at every join anew: of dozens of columns that takes minutes.
+            at every join anew: of dozens of columns that takes minutes, wherever lakekit may not switch it off.
     """
 
     places: Sequence[str]
