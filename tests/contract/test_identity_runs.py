@@ -157,6 +157,11 @@ def _prepare(lake: Any) -> None:
     resolve(lake, "a", shop=people, market=[BUYER])
 
 
+def _prepared(lake: Any) -> Any:
+    """The class whose objects commit."""
+    return PreparedFiles if lake.engine.name == "embedded" else PreparedRows
+
+
 def _content(lake: Any) -> list[tuple[Any, ...]]:
     found = lk.read(lake, INTO, deleted=True).to_arrow().to_pylist()
     return sorted((tuple(value for name, value in row.items() if name != "_write_id") for row in found), key=repr)
@@ -169,9 +174,10 @@ def test_a_run_that_breaks_off_before_any_of_its_commits_is_made_good_by_the_nex
     undisturbed = lk.connect(tmp_path / "undisturbed")
     for one in (lake, undisturbed):
         _prepare(one)
-    commit, count = PreparedFiles.commit, 0
+    prepared = _prepared(lake)
+    commit, count = prepared.commit, 0
 
-    def broken(self: PreparedFiles, *arguments: Any, **options: Any) -> Any:
+    def broken(self: Any, *arguments: Any, **options: Any) -> Any:
         nonlocal count
         count += 1
         if count > at:
@@ -179,7 +185,7 @@ def test_a_run_that_breaks_off_before_any_of_its_commits_is_made_good_by_the_nex
         return commit(self, *arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(PreparedFiles, "commit", broken)
+        patch.setattr(prepared, "commit", broken)
         with pytest.raises(InterruptedError):
             _changes(lake, "b")
     _changes(lake, "b")
@@ -192,7 +198,7 @@ def test_two_runs_at_once_give_what_one_gives(lake: Any, at: int, tmp_path: Any,
     undisturbed = lk.connect(tmp_path / "undisturbed")
     for one in (lake, undisturbed):
         _prepare(one)
-    prepared = PreparedFiles if lake.engine.name == "embedded" else PreparedRows
+    prepared = _prepared(lake)
     commit, count = prepared.commit, 0
 
     def overtaken(self: Any, *arguments: Any, **options: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import lakekit as lk
+from lakekit.bookmark import OF_PARENT
 from lakekit.columns import is_system
 from lakekit.errors import ConfigError, ContractError, SchemaError
 from tests.contract.cases import ABOUT, Case, Row, load, parametrize, require_known
@@ -140,9 +141,11 @@ def columns(lake: Any) -> list[str]:
 
 
 def snapshots(lake: Any) -> dict[int, dict[str, str]]:
-    """The snapshots of the table, each with its summary."""
+    """The snapshots of the table, each with its summary; not those that the next one speaks for."""
     found = foreign(lake, TABLE).metadata.snapshots if TABLE in lake.tables() else []
-    return {snapshot.snapshot_id: snapshot.summary.additional_properties for snapshot in found}
+    summaries = {snapshot.snapshot_id: snapshot.summary.additional_properties for snapshot in found}
+    spoken_for = {snapshot.parent_snapshot_id for snapshot in found if OF_PARENT in summaries[snapshot.snapshot_id]}
+    return {number: summary for number, summary in summaries.items() if number not in spoken_for}
 
 
 def shown(lake: Any, case: Case) -> list[str]:
