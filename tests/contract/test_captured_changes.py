@@ -194,8 +194,10 @@ def test_rows_without_a_key_are_in_the_log(lake: Any, capture: Capture) -> None:
 
 
 def test_every_message_is_a_row_or_skipped(lake: Any, capture: Capture) -> None:
+    spark_has_no_time = {"wake": "string"} if lake.engine.name == "spark" else None
     for number, (topic, records) in enumerate(capture.records().items()):
-        commit = lk.ingest(lake, Replayed(capture.debezium(topic), records, len(records)), into=f"bronze.t{number}")
+        source = capture.debezium(topic, schema=spark_has_no_time if topic == capture.topic("users") else None)
+        commit = lk.ingest(lake, Replayed(source, records, len(records)), into=f"bronze.t{number}")
         tombstones = sum(record["value"] is None for record in records)
         is_table = ".public." in topic
         assert (commit.read, commit.rejected) == (len(records), 0), topic
