@@ -54,7 +54,10 @@ def vetoed(rule: dict[str, Any]) -> str:
     """SQL: a veto keeps two records apart."""
     left, right = f'"{rule["column"]}_l"', f'"{rule["column"]}_r"'
     differ = f"{left} <> {right}" + (f" AND {likeness(rule['column'], rule['scorer'])} < {rule['below']}" if rule["below"] < 1 else "")
-    excused = "".join(f' AND NOT coalesce("{name}_l" = "{name}_r", false)' for name in rule["unless"])
+    excuses = [f'"{name}_l" = "{name}_r"' for name in rule["unless"]]
+    if other := rule.get("swapped"):
+        excuses += [f'{left} = "{other}_r"', f'"{other}_l" = {right}']
+    excused = "".join(f" AND NOT coalesce({excuse}, false)" for excuse in excuses)
     return f"({differ}{excused})"
 
 
@@ -74,7 +77,9 @@ def main() -> None:
         unique_id_column_name="rid",
         comparisons=[comparison(item) for item in rule["compare"]],
         blocking_rules_to_generate_predictions=[block_on(*block) for block in blocks],
-        additional_columns_to_retain=sorted({name for veto in work["rules"]["veto"] for name in (veto["column"], *veto["unless"])}),
+        additional_columns_to_retain=sorted(
+            {name for veto in work["rules"]["veto"] for name in (veto["column"], *veto["unless"], *filter(None, [veto.get("swapped")]))}
+        ),
         retain_intermediate_calculation_columns=False,
         retain_matching_columns=False,
     )

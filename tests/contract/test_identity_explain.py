@@ -139,6 +139,64 @@ def test_what_is_explained_adds_up_to_the_score_with_term_frequencies_and_every_
     assert said == {"name": 8, "email": 10, "phone": 7, "born": 7, "street": 7, "income": 10, "tags": 7, "code": 7, "block": None}
 
 
+RELATIVES = identity.Rules(
+    match=[
+        identity.probabilistic(
+            compare=[
+                identity.compare("first", levels=(), term_frequency=True),
+                identity.compare("last", levels=()),
+                identity.compare("phone", levels=()),
+            ],
+            block=["phone"],
+            at_least=0.5,
+            model=identity.Model(
+                -12,
+                [(8, -4), (9, -3), (14, -2)],
+                [identity.Frequencies([(code("bob"), -2.0)], rest=1.0), None, None],
+                relatives=[identity.Relatives(-1, [(7, -5), (0.5, -2), (3, -2)])],
+            ),
+        )
+    ]
+)
+
+
+def test_against_relatives_what_they_share_says_little(lake: Any) -> None:
+    people = [
+        {"user_id": 1, "first": "ada", "last": "king", "phone": "1"},
+        {"user_id": 2, "first": None, "last": "king", "phone": "1"},
+        {"user_id": 3, "first": "bob", "last": "king", "phone": "1"},
+        {"user_id": 4, "first": "bob", "last": "hall", "phone": "1"},
+    ]
+    resolve(lake, "a", shop=people, rules=RELATIVES)
+    found = identity.pairs(lake, INTO)
+    keys = [(int(found.records[left][1]), int(found.records[right][1])) for left, right in zip(found.left, found.right, strict=True)]
+    told = {(min(pair), max(pair)): bits for pair, bits in zip(keys, found.bits.tolist(), strict=True)}
+    # Against strangers: 11, 7, -5, 11, -1 and 5. Against relatives: 2.5, -2.5, -5, 2.5, 0 and 7.
+    assert told == {(1, 2): 2.5, (1, 3): -2.5, (1, 4): -5, (2, 3): 2.5, (2, 4): -1, (3, 4): 5}
+    links = lk.read(lake, f"{INTO}__links").to_arrow().column("score").to_pylist()
+    assert sorted(links) == [2.5, 2.5, 5]
+    for pair, bits in told.items():
+        (step, *more) = identity.explain(lake, INTO, a=("shop", pair[0]), b=("shop", pair[1])).steps
+        if not more and {step.a[1], step.b[1]} == {str(key) for key in pair}:
+            prior = -12 if bits in (-1, 5) else -1
+            assert prior + sum(field.bits or 0 for field in step.fields) == bits
+
+
+def test_a_name_in_the_place_of_the_other_is_no_objection(lake: Any) -> None:
+    people = [
+        {"user_id": 1, "first": "ada", "last": "king", "phone": "1"},
+        {"user_id": 2, "first": "king", "last": "ada", "phone": "1"},
+        {"user_id": 3, "first": "zoe", "last": None, "phone": "1"},
+        {"user_id": 4, "first": "king", "last": None, "phone": "1"},
+    ]
+    vetoes = [identity.veto("first", below=0.7, swapped="last")]
+    resolve(lake, "a", shop=people, rules=identity.Rules(match=[identity.exact("phone")], never=vetoes))
+    masters = {n: identity.explain(lake, INTO, a=("shop", 1), b=("shop", n)).same for n in (2, 3, 4)}
+    assert masters == {2: True, 3: False, 4: True}
+    (step,) = identity.explain(lake, INTO, a=("shop", 1), b=("shop", 3)).steps
+    assert step.vetoes == ("veto(first, jaro_winkler < 0.7, unless it is the other's last)",)
+
+
 @pytest.mark.parametrize("record", [("shop", 9), ("shopp", 1), ("shop", "1 OR 1=1"), ("shop", "'")])
 def test_an_unknown_record_is_an_error(resolved: Any, record: tuple[str, object]) -> None:
     with pytest.raises(lk.errors.ConfigError, match="no record"):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lakekit import lazy
 from lakekit.identity.kinds import Comparison, Decision, Exact, Fuzzy, Probabilistic, Scorer, Veto
-from lakekit.identity.model import Frequencies, Model
+from lakekit.identity.model import Frequencies, Model, Relatives
 from lakekit.identity.rules import Rules, compare, confirm, exact, fuzzy, probabilistic, separate, veto
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ __all__ = [
     "Model",
     "Pairs",
     "Probabilistic",
+    "Relatives",
     "Rules",
     "Scorer",
     "SharedValues",

@@ -33,7 +33,8 @@ class Field:
         column: The column.
         agreement: ``equal``, ``alike`` or ``different``; ``missing`` where one of them has no value.
         likeness: From 0 to 1. None: not measured, or missing.
-        bits: What it says to a probabilistic rule; above 0 for one person, below for two. None: no such rule compares it.
+        bits: What it says to a probabilistic rule; above 0 for one person, below for two: strangers or relatives, whichever says less in all
+            columns together. None: no such rule compares it.
         values: Both values, where they were asked for.
     """
 
@@ -217,6 +218,7 @@ def _step(
     compared = rules.probabilistic.compare if rules.probabilistic else ()
     scorers |= {item.column: item.scorer for item in compared}
     fields: list[Field] = []
+    bits = _bits(rules, a, b)
     for column in rules.columns:
         one, other = a[column], b[column]
         values = (one, other) if show_values else None
@@ -225,7 +227,7 @@ def _step(
             continue
         likeness = 1.0 if one == other else similarity(one, other, scorers[column]) if column in scorers else None
         agreement = "equal" if one == other else "different" if not likeness else "alike"
-        fields.append(Field(column, agreement, likeness, _bits(rules, column, one, other), values))
+        fields.append(Field(column, agreement, likeness, bits.get(column), values))
     said = links.get((min(left, right), max(left, right)), ())
     matched = tuple((rule, score) for rule, score in said if rule != SEPARATE)
     vetoes = [rule.name for rule in rules.never if _objects(rule, a, b)] if CONFIRM not in dict(said) else []
@@ -233,19 +235,24 @@ def _step(
     return Step((a["source"], a["record_key"]), (b["source"], b["record_key"]), matched, tuple(vetoes), tuple(fields), crowded)
 
 
-def _bits(rules: Rules, column: str, one: str, other: str) -> float | None:
-    """What the comparisons of a column say to the probabilistic rule."""
+def _bits(rules: Rules, a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, float]:
+    """What the comparisons of each column say to the probabilistic rule: against strangers or relatives, whichever says less on the whole."""
     rule = rules.probabilistic
-    if rule is None or rule.model is None or all(item.column != column for item in rule.compare):
-        return None
-    found = 0.0
-    for number, item in enumerate(rule.compare):
-        if item.column == column:
+    if rule is None or rule.model is None:
+        return {}
+    found: list[tuple[float, dict[str, float]]] = []
+    for number, (prior, bits) in enumerate(rule.model.contrasts):
+        said = dict[str, float]()
+        for place, (item, row) in enumerate(zip(rule.compare, bits, strict=True)):
+            one, other = a[item.column], b[item.column]
+            if one is None or other is None:
+                continue
             likeness = similarity(one, other, item.scorer) if item.levels and one != other else None
-            found += rule.model.bits[number][item.outcome(likeness, equal=one == other)]
-            frequencies = rule.model.of(number)
-            found += frequencies.adds(one) if frequencies and one == other else 0.0
-    return found
+            frequencies = rule.model.of(place) if number == 0 and one == other else None
+            more = frequencies.adds(one) if frequencies else 0.0
+            said[item.column] = said.get(item.column, 0.0) + row[item.outcome(likeness, equal=one == other)] + more
+        found.append((prior + sum(said.values()), said))
+    return min(found, key=lambda one: one[0])[1]
 
 
 def _objects(rule: Veto, a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
@@ -254,5 +261,7 @@ def _objects(rule: Veto, a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     if one is None or other is None or one == other:
         return False
     if any(a[name] is not None and a[name] == b[name] for name in rule.unless):
+        return False
+    if rule.swapped and (one == b[rule.swapped] or other == a[rule.swapped]):
         return False
     return rule.below == 1 or similarity(one, other, rule.scorer) < rule.below

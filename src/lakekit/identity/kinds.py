@@ -187,24 +187,29 @@ class Veto:
     below: float = attrs.field(converter=_number)
     unless: tuple[str, ...]
     scorer: Scorer
+    swapped: str | None = None
 
     def __attrs_post_init__(self) -> None:
         _column(self.column, "identity.veto()")
         for name in self.unless:
             _column(name, "identity.veto(unless=)")
+        if self.swapped is not None:
+            _column(self.swapped, "identity.veto(swapped=)")
         _fraction(self.below, "identity.veto(below=)")
         _scorer(self.scorer, "identity.veto(scorer=)")
 
     @property
     def name(self) -> str:
         """How an explanation calls it."""
-        unless = f", unless {' or '.join(self.unless)} is equal" if self.unless else ""
+        excuses = [f"{' or '.join(self.unless)} is equal"] if self.unless else []
+        excuses += [f"it is the other's {self.swapped}"] if self.swapped else []
+        unless = f", unless {' or '.join(excuses)}" if excuses else ""
         return f"veto({self.column}, {self.scorer} < {self.below:g}{unless})"
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns it reads."""
-        return (self.column, *self.unless)
+        return (self.column, *self.unless, *([self.swapped] if self.swapped else []))
 
 
 @attrs.frozen

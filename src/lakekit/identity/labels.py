@@ -114,14 +114,17 @@ def pairs(lake: Lake, identities: TableName, *, rules: Rules | None = None, samp
     size = rows.num_rows
     code = np.unique(np.concatenate([left * size + right for left, right in (block_pairs(block, values) for block in rule.blocks)]))
     left, right = (code // size, code % size) if size else (code, code)
-    bits = np.full(len(code), rule.model.prior)
-    for number, (item, row) in enumerate(zip(rule.compare, rule.model.bits, strict=True)):
-        level = levels_of(item, values, left, right)
-        bits += np.r_[row, 0.0][level]
+    levels = [levels_of(item, values, left, right) for item in rule.compare]
+    odds = [
+        sum((np.r_[row, 0.0][level] for row, level in zip(bits, levels, strict=True)), start=np.full(len(code), prior))
+        for prior, bits in rule.model.contrasts
+    ]
+    for number, (item, level) in enumerate(zip(rule.compare, levels, strict=True)):
         if (frequencies := rule.model.of(number)) is not None:
             column = values[item.column]
             adds = np.array([frequencies.adds(text) for text in column.texts] or [0.0])
-            bits += np.where(level == 0, adds[np.maximum(column.codes[left], 0)], 0.0)
+            odds[0] += np.where(level == 0, adds[np.maximum(column.codes[left], 0)], 0.0)
+    bits = np.minimum.reduce(odds)
     records = tuple((row["source"], row["record_key"]) for row in rows.select(["source", "record_key"]).to_pylist())
     return Pairs(state.label, rule.least_bits, bits, left, right, records, values)
 

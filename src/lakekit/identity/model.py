@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -49,6 +50,25 @@ def _per_comparison(values: Any) -> tuple[Frequencies | None, ...]:
 
 
 @attrs.frozen
+class Relatives:
+    """What sets two records of one person apart from those of two relatives: of a household, of one name, twins; each veto shows a kind of them.
+
+    These share a surname, a phone, an address. Among strangers that says a lot; here it says next to nothing.
+
+    Attributes:
+        prior: The log2 of how many pairs of one person there are for one of relatives.
+        bits: As in `Model`, for one person against two relatives.
+    """
+
+    prior: float = attrs.field(converter=float)
+    bits: tuple[tuple[float, ...], ...] = attrs.field(converter=_rows)
+
+
+def _kinds(values: Any) -> tuple[Relatives, ...]:
+    return tuple(value if isinstance(value, Relatives) else Relatives(**value) for value in values)
+
+
+@attrs.frozen
 class Model:
     """What a `probabilistic` rule knows, frozen: how much each outcome of each comparison says, in bits. Learned by `train`, or set by hand.
 
@@ -57,9 +77,10 @@ class Model:
         bits: For each comparison and outcome (equal first, different last) the log2 of how much likelier it is for one person than for two.
         frequencies: For each comparison, what its values add: with ``term_frequency`` each of them, otherwise those that too many records
             share, which take some of the bits back. None: no value adds anything. Empty: for all of them.
+        relatives: The same against each kind of relatives. What speaks least for one person counts. Empty: two persons are always strangers.
 
     Raises:
-        ConfigError: Something else than numbers.
+        ConfigError: Something else than numbers, or the relatives' are not as many.
 
     >>> model = Model(prior=-10, bits=[(8, 3, -4), (5, -2)])
     >>> Model.from_dict(model.to_dict()) == model
@@ -69,15 +90,23 @@ class Model:
     prior: float = attrs.field(converter=float)
     bits: tuple[tuple[float, ...], ...] = attrs.field(converter=_rows)
     frequencies: tuple[Frequencies | None, ...] = attrs.field(default=(), converter=_per_comparison)
+    relatives: tuple[Relatives, ...] = attrs.field(default=(), converter=_kinds)
 
     def __attrs_post_init__(self) -> None:
-        numbers = [self.prior, *(value for row in self.bits for value in row)]
+        numbers = [value for prior, bits in self.contrasts for value in (prior, *itertools.chain(*bits))]
         if not all(map(math.isfinite, numbers)):
             raise ConfigError("identity.Model()", "expected finite numbers")
+        if any([len(row) for row in kind.bits] != [len(row) for row in self.bits] for kind in self.relatives):
+            raise ConfigError("identity.Model(relatives=)", "expected as many comparisons and outcomes as against strangers")
         if self.frequencies and len(self.frequencies) != len(self.bits):
             raise ConfigError(
                 "identity.Model(frequencies=)", f"expected one for each of {len(self.bits)} comparisons", got=str(len(self.frequencies))
             )
+
+    @property
+    def contrasts(self) -> tuple[tuple[float, tuple[tuple[float, ...], ...]], ...]:
+        """Prior and bits of one person against two strangers, and against each kind of relatives."""
+        return ((self.prior, self.bits), *((kind.prior, kind.bits) for kind in self.relatives))
 
     def of(self, number: int) -> Frequencies | None:
         """The frequencies of a comparison."""
@@ -120,4 +149,4 @@ class Model:
             raise ConfigError(
                 "identity.Model.from_dict()", f"expected version {MODEL_VERSION}", got=str(version), hint="it needs a newer lakekit."
             )
-        return cls(data["prior"], data["bits"], data.get("frequencies", ()))
+        return cls(data["prior"], data["bits"], data.get("frequencies", ()), data.get("relatives", ()))

@@ -77,7 +77,7 @@ def divide(run: Run, records: Table, links: Table, region: Node) -> Frame:
     low, high, sure, bits, matches, weighed, confirmed, separated = _arrays(
         run, rows, "low", "high", "sure", "bits", "matches", "weighed", "confirmed", "separated"
     )
-    node, record_id = _arrays(run, nodes, "node", "record_id")
+    node, record_id = _arrays(run, Query("SELECT node, record_id FROM nodes", {"nodes": nodes}), "node", "record_id")
     ids, size = np.empty_like(record_id), len(node)
     ids[node] = record_id
     model = run.rules.probabilistic.model if run.rules.probabilistic else None
@@ -122,17 +122,17 @@ def _score(run: Run, records: Table, left: Array, right: Array) -> tuple[Array, 
         pa.table({"position": pa.array(np.arange(len(left))), "left_id": pa.array(left), "right_id": pa.array(right)})
     )
     scored = score(run, pairs, records.live, kept=("position",))
-    position, bits, vetoed = _arrays(run, scored.rows, "position", "bits", "vetoed")
+    told = Query("SELECT position, bits, vetoed FROM scored", {"scored": scored.rows})
+    position, bits, vetoed = _arrays(run, told, "position", "bits", "vetoed")
     order = np.argsort(position)
     return bits[order], vetoed[order].astype(bool)
 
 
-def _arrays(run: Run, rows: Node, *names: str) -> list[Array]:
+def _arrays(run: Run, rows: Query, *names: str) -> list[Array]:
     """Columns as arrays."""
     import numpy as np
 
-    listed = ", ".join(names)
-    batches = list(run.session.rows(Query(f"SELECT {listed} FROM rows", {"rows": rows})))
+    batches = list(run.session.rows(rows))
     return [
         np.concatenate([batch.column(name).to_numpy(zero_copy_only=False) for batch in batches])
         if batches

@@ -137,7 +137,7 @@ class Rules:
         kinds = {Exact: "exact", Fuzzy: "fuzzy", Probabilistic: "probabilistic"}
         return {
             "match": [{"rule": kinds[type(rule)], **attrs.asdict(rule, filter=_said)} for rule in self.match],
-            "veto": [attrs.asdict(rule) for rule in self.never],
+            "veto": [attrs.asdict(rule, filter=_said) for rule in self.never],
             "max_members": self.max_members,
             **({} if self.max_block == MAX_SHARED else {"max_block": self.max_block}),
             **({"overrides": [[item.kind, list(item.a), list(item.b)] for item in self.overrides]} if self.overrides else {}),
@@ -153,7 +153,9 @@ class Rules:
         """
         return cls(
             match=[_match(item) for item in data["match"]],
-            never=[Veto(item["column"], item["below"], tuple(item["unless"]), item["scorer"]) for item in data["veto"]],
+            never=[
+                Veto(item["column"], item["below"], tuple(item["unless"]), item["scorer"], item.get("swapped")) for item in data["veto"]
+            ],
             max_block=data.get("max_block", MAX_SHARED),
             max_members=data["max_members"],
             overrides=[Decision(kind, (a[0], a[1]), (b[0], b[1])) for kind, a, b in data.get("overrides", ())],
@@ -162,7 +164,7 @@ class Rules:
 
 def _said(field: attrs.Attribute[Any], value: object) -> bool:
     """Whether a value stands in the plain form: fields that came later stand there where they say something."""
-    return field.name not in ("term_frequency", "frequencies") or bool(value)
+    return field.name not in ("term_frequency", "frequencies", "relatives", "swapped") or bool(value)
 
 
 def _match(data: Mapping[str, Any]) -> Match:
@@ -216,7 +218,7 @@ def fuzzy(column: str, *, at_least: float, within: Columns, scorer: Scorer = "ja
     return Fuzzy(column, at_least, Block(as_columns(within, place="identity.fuzzy(within=)"), max_shared), scorer)
 
 
-def veto(column: str, *, below: float = 1.0, unless: Columns = (), scorer: Scorer = "jaro_winkler") -> Veto:
+def veto(column: str, *, below: float = 1.0, unless: Columns = (), scorer: Scorer = "jaro_winkler", swapped: str | None = None) -> Veto:
     """A rule that keeps apart: records that both have a value in a column, and disagree there, are never one person.
 
     Args:
@@ -224,14 +226,18 @@ def veto(column: str, *, below: float = 1.0, unless: Columns = (), scorer: Score
         below: They disagree when the likeness is less than this. Default: when they are not equal.
         unless: Columns of which one equal value takes the objection back.
         scorer: How likeness is measured.
+        swapped: A column whose values stand in this one's place now and then, as last names do in that of first names: a value that is the
+            other record's value there takes the objection back, too.
 
     Raises:
         ConfigError: An unknown scorer, or a number out of its range.
 
     >>> veto("full_name", below=0.7, unless="email").name
     'veto(full_name, jaro_winkler < 0.7, unless email is equal)'
+    >>> veto("first", below=0.7, unless="email", swapped="last").name
+    "veto(first, jaro_winkler < 0.7, unless email is equal or it is the other's last)"
     """
-    return Veto(column, below, () if not unless else as_columns(unless, place="identity.veto(unless=)"), scorer)
+    return Veto(column, below, () if not unless else as_columns(unless, place="identity.veto(unless=)"), scorer, swapped)
 
 
 def compare(

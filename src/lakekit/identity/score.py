@@ -88,9 +88,14 @@ def score(run: Run, pairs: Node, records: Node, *, kept: Sequence[str] = ("left_
             inputs[f"often_{number}"] = known
             joins.append(f"LEFT JOIN often_{number} o{number} ON o{number}.code = w.l_{code} AND w.l_{code} = w.r_{code}")
     items = [*(f"w.{name}" for name in kept), f"coalesce({' OR '.join(vetoes) or 'false'}, false) AS vetoed"]
-    items.append(f"{_bits(rules.probabilistic, codes, likeness) if rules.probabilistic else 'CAST(0 AS DOUBLE)'} AS bits")
     items += [f"{likeness[rule.column, rule.scorer]} AS fuzzy_{number}" for number, rule in enumerate(rules.fuzzy)]
-    scored = run.session.stage(Query(f"SELECT {', '.join(items)} FROM wide w {' '.join(joins)}", inputs))
+    bits = "CAST(0 AS DOUBLE)"
+    if rules.probabilistic:
+        items += _levels(rules.probabilistic, codes, likeness)
+        bits = _bits(rules.probabilistic)
+    found = Query(f"SELECT {', '.join(items)} FROM wide w {' '.join(joins)}", inputs)
+    wanted = [*kept, "vetoed", *(f"fuzzy_{number}" for number, _ in enumerate(rules.fuzzy))]
+    scored = run.session.stage(Query(f"SELECT {', '.join(f'w.{name}' for name in wanted)}, {bits} AS bits FROM found w", {"found": found}))
     run.session.discard(*held)
     return Scored(scored)
 
@@ -106,10 +111,11 @@ def _columns(rules: Rules) -> tuple[str, ...]:
 def _code(column: str, rules: Rules) -> str:
     """The SQL function that makes numbers of its values: the one by which the model names frequent values, or a quicker one."""
     rule = rules.probabilistic
+    alike = {column, *(name for veto in rules.never if veto.swapped for name in (veto.column, veto.swapped) if column in veto.columns)}
     named = (
         rule is not None
         and rule.model is not None
-        and any(item.column == column and rule.model.of(number) is not None for number, item in enumerate(rule.compare))
+        and any(item.column in alike and rule.model.of(number) is not None for number, item in enumerate(rule.compare))
     )
     return "lk_hash63" if named else "lk_code"
 
@@ -172,26 +178,41 @@ def _vetoed(rule: Veto, codes: dict[str, str], likeness: dict[Measure, str]) -> 
     differ = f"w.l_{code} <> w.r_{code}"
     if rule.below < 1:
         differ += f" AND {likeness[rule.column, rule.scorer]} < CAST({rule.below!r} AS DOUBLE)"
-    excused = "".join(f" AND NOT coalesce(w.l_{codes[name]} = w.r_{codes[name]}, false)" for name in rule.unless)
+    excuses = [f"w.l_{codes[name]} = w.r_{codes[name]}" for name in rule.unless]
+    if rule.swapped:
+        other = codes[rule.swapped]
+        excuses += [f"w.l_{code} = w.r_{other}", f"w.l_{other} = w.r_{code}"]
+    excused = "".join(f" AND NOT coalesce({excuse}, false)" for excuse in excuses)
     return f"({differ}{excused})"
 
 
-def _bits(rule: Probabilistic, codes: dict[str, str], likeness: dict[Measure, str]) -> str:
-    """SQL: the log2 odds that the pair is one person."""
+def _levels(rule: Probabilistic, codes: dict[str, str], likeness: dict[Measure, str]) -> list[str]:
+    """SQL: the level of each comparison, and what a frequent value adds."""
     assert rule.model is not None  # noqa: S101 -- required at the start of the run
-    terms = [f"CAST({rule.model.prior!r} AS DOUBLE)"]
-    for number, (item, bits) in enumerate(zip(rule.compare, rule.model.bits, strict=True)):
+    found: list[str] = []
+    for number, item in enumerate(rule.compare):
         code = codes[item.column]
-        if (frequencies := rule.model.of(number)) is not None:
+        level = level_sql(item, f"w.l_{code}", f"w.r_{code}", likeness.get((item.column, item.scorer), "0"))
+        found.append(f"{level} AS level_{number}")
+        found += [f"o{number}.bits AS often_{number}"] if rule.model.of(number) else []
+    return found
+
+
+def _bits(rule: Probabilistic) -> str:
+    """SQL: the log2 odds that a pair, of which the levels are known, is one person, and not two strangers or relatives."""
+    assert rule.model is not None  # noqa: S101 -- required at the start of the run
+    odds: list[str] = []
+    for prior, bits in rule.model.contrasts:
+        terms = [f"CAST({prior!r} AS DOUBLE)"]
+        for number, row in enumerate(bits):
+            outcomes = " ".join(f"WHEN {level} THEN CAST({value!r} AS DOUBLE)" for level, value in enumerate(row))
+            terms.append(f"CASE w.level_{number} {outcomes} ELSE CAST(0 AS DOUBLE) END")
+        odds.append(" + ".join(terms))
+    for number, _ in enumerate(rule.compare):
+        if (frequencies := rule.model.of(number)) is not None:  # how frequent a value is among all, which says nothing of a family
             rest = f"CAST({frequencies.rest!r} AS DOUBLE)"
-            terms.append(f"CASE WHEN w.l_{code} = w.r_{code} THEN coalesce(o{number}.bits, {rest}) ELSE CAST(0 AS DOUBLE) END")
-        levels = level_sql(item, f"w.l_{code}", f"w.r_{code}", likeness.get((item.column, item.scorer), "0"))
-        terms.append(
-            f"CASE {levels} "
-            + " ".join(f"WHEN {level} THEN CAST({value!r} AS DOUBLE)" for level, value in enumerate(bits))
-            + " ELSE CAST(0 AS DOUBLE) END"
-        )
-    return " + ".join(terms)
+            odds[0] += f" + CASE WHEN w.level_{number} = 0 THEN coalesce(w.often_{number}, {rest}) ELSE CAST(0 AS DOUBLE) END"
+    return f"least({', '.join(odds)})" if len(odds) > 1 else odds[0]
 
 
 def level_sql(item: Comparison, left: str, right: str, likeness: str) -> str:

@@ -14,7 +14,8 @@ from lakekit.engines.types import ident, sql_type
 from lakekit.errors import ConfigError, ContractError
 from lakekit.identity.cluster import all_pairs as all_pairs_within
 from lakekit.identity.kinds import Block, Comparison, Probabilistic, Veto
-from lakekit.identity.model import Frequencies, Model, code
+from lakekit.identity.mixture import Part, separate
+from lakekit.identity.model import Frequencies, Model, Relatives, code
 from lakekit.identity.records import said_sql
 from lakekit.identity.rules import Rules
 from lakekit.identity.similarity import similarities
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 _PAIRS_LEARNED_FROM = 200_000
-_ROUNDS = 200
 _SMOOTH = 0.5
 _FREQUENT_VALUES = 2_000  # they stand in the model, and in a property of the table
 _MOST_OF_A_RARE_VALUE = 6.0
@@ -41,8 +41,9 @@ def train(records: Batch, *, rules: Rules, sample: int = 200_000, seed: int = 0)
 
     How often two records agree is counted on random pairs. How often two of one person do, and how many pairs that are, is estimated by
     expectation maximization on the pairs that the blocks bring together, against what chance alone would have brought. No labels are needed.
-    How often a column agrees is told by pairs that blocks of other columns bring together, where there are any. Pairs that a veto keeps apart are
-    not learned from. Nor are values that more records share than a block of that column alone allows: they say what their frequency lets them.
+    How often a column agrees is told by pairs that blocks of other columns bring together, where there are any. Pairs that a veto keeps apart show
+    how two relatives compare (`Relatives`), and are not learned from otherwise. Nor are values that more records share than a block of that
+    column alone allows: they say what their frequency lets them.
 
     Args:
         records: Records of all sources: a plain `read`, or several united.
@@ -129,28 +130,42 @@ def _learn(rule: Probabilistic, never: Sequence[Veto], values: dict[str, Encoded
     if size < 2:
         raise ContractError("identity.train()", "expected at least two records", got=str(size))
     values, crowded = _without_crowded(rule, values)
-    strangers = [_chance(item, values[item.column], rng, size) for item in rule.compare]
     of_blocks = [left * size + right for left, right in (block_pairs(block, values) for block in rule.blocks)]
     code = np.unique(np.concatenate(of_blocks))
     if not len(code):
         raise ContractError("identity.train()", "no two records share a block, so there is nothing to learn from", hint="add wider blocks.")
     chosen = np.sort(rng.permutation(code)[:_PAIRS_LEARNED_FROM])
-    stands_for = len(code) / len(chosen)
     left, right = chosen // size, chosen % size
-    for veto in never:
-        apart = _vetoed(veto, values, left, right)
-        chosen, left, right = chosen[~apart], left[~apart], right[~apart]
-    levels = [levels_of(item, values, left, right) for item in rule.compare]
-    telling = [_brought_by_others(item, rule.blocks, of_blocks, chosen) for item in rule.compare]
-    share, same, strangers = _maximize(levels, telling, strangers, stands_for=stands_for, everything=size * (size - 1) / 2)
-    bits = [np.minimum.accumulate(np.maximum(np.log2(found / chance), _LEAST_BITS)) for found, chance in zip(same, strangers, strict=True)]
-    rounded = [[round(float(value), 6) for value in row] for row in bits]
+    apart = np.zeros(len(chosen), dtype=np.int64)
+    for number, veto in enumerate(never, start=1):
+        apart[(apart == 0) & _vetoed(veto, values, left, right)] = number
+    found = separate(
+        [levels_of(item, values, left, right) for item in rule.compare],
+        [_brought_by_others(item, rule.blocks, of_blocks, chosen) for item in rule.compare],
+        apart,
+        [_chance(item, values[item.column], rng, size) for item in rule.compare],
+        whole=[any(block.columns == (item.column,) for block in rule.blocks) for item in rule.compare],
+        stands_for=len(code) / len(chosen),
+        everything=size * (size - 1) / 2,
+    )
+    bits = _against(found.same, found.strangers, falling=True)
     frequencies = [
         _frequencies(item, values[item.column], crowded.get(item.column, {}), row[0], float(one[0]))
-        for item, row, one in zip(rule.compare, rounded, same, strict=True)
+        for item, row, one in zip(rule.compare, bits, found.same.chances, strict=True)
     ]
-    prior = round(float(np.log2(share) - np.log2(1 - share)), 6)
-    return Model(prior, rounded, frequencies if any(frequencies) else ())
+    share = found.same.share
+    relatives = [Relatives(round(math.log2(share / part.share), 6), _against(found.same, part, falling=False)) for part in found.relatives]
+    prior = round(math.log2(share / (1 - share)), 6)
+    return Model(prior, bits, frequencies if any(frequencies) else (), relatives)
+
+
+def _against(same: Part, other: Part, *, falling: bool) -> list[list[float]]:
+    """What each outcome says for one person, in bits. ``falling``: less alike values never say more."""
+    import numpy as np
+
+    pairs = zip(same.chances, other.chances, strict=True)
+    bits = [np.maximum(np.log2(found / chance), _LEAST_BITS) for found, chance in pairs]
+    return [[round(float(value), 6) for value in (np.minimum.accumulate(row) if falling else row)] for row in bits]
 
 
 def _without_crowded(rule: Probabilistic, values: dict[str, Encoded]) -> tuple[dict[str, Encoded], dict[str, dict[str, float]]]:
@@ -270,7 +285,18 @@ def _vetoed(veto: Veto, values: dict[str, Encoded], left: Array, right: Array) -
     for name in veto.unless:
         codes = values[name].codes
         excused |= (codes[left] >= 0) & (codes[left] == codes[right])
+    if veto.swapped:
+        one, other = values[veto.column].codes, _as_of(values[veto.swapped], values[veto.column])
+        excused |= (one[left] == other[right]) | (other[left] == one[right])
     return (levels == len(column.levels) + 1) & ~excused
+
+
+def _as_of(column: Encoded, other: Encoded) -> Array:
+    """The codes of a column's values in another one; -2: it has no such value."""
+    import numpy as np
+
+    known = {text: code for code, text in enumerate(other.texts)}
+    return np.array([*(known.get(text, -2) for text in column.texts), -2])[column.codes]
 
 
 def _brought_by_others(item: Comparison, blocks: Sequence[Block], of_blocks: Sequence[Array], chosen: Array) -> Array:
@@ -280,46 +306,3 @@ def _brought_by_others(item: Comparison, blocks: Sequence[Block], of_blocks: Seq
     others = [pairs for block, pairs in zip(blocks, of_blocks, strict=True) if item.column not in block.columns]
     found = np.isin(chosen, np.concatenate(others)) if others else np.zeros(len(chosen), dtype=bool)
     return found if found.any() else ~found
-
-
-def _maximize(
-    levels: list[Array], telling: list[Array], all_pairs: list[Array], *, stands_for: float, everything: float
-) -> tuple[float, list[Array], list[Array]]:
-    """How many of all pairs are one person, and how likely each level is for those and for strangers, by expectation maximization.
-
-    The pairs of all blocks are looked at, and the others are taken for strangers. So it is known how many of the pairs would agree by chance
-    alone, whatever the blocks select: what is more than that is what is learned from, if there are one or two columns only.
-
-    Args:
-        levels: For each comparison the level of each pair.
-        telling: For each comparison which pairs tell how often it agrees.
-        all_pairs: How likely each level is for two records at random, which are seldom one person.
-        stands_for: For so many pairs each of them stands.
-        everything: How many pairs of records there are.
-    """
-    import numpy as np
-
-    patterns, counts = np.unique(np.stack([*levels, *telling], axis=1), axis=0, return_counts=True)
-    counts = counts * stands_for
-    same = [np.r_[0.8, np.full(len(chance) - 1, 0.2 / (len(chance) - 1))] for chance in all_pairs]
-    strangers, least = all_pairs, 0.5 / everything
-    share = min(0.5, 0.1 * counts.sum() / everything)
-    for _ in range(_ROUNDS):
-        odds = np.full(len(patterns), np.log(share) - np.log(1 - share))
-        for number, chance in enumerate(strangers):
-            given = patterns[:, number] >= 0
-            level = patterns[given, number]
-            odds[given] += np.log(same[number][level]) - np.log(chance[level])
-        weight = counts / (1 + np.exp(-odds))
-        share = float(np.clip(weight.sum(), 1.0, everything / 2)) / everything
-        before = same
-        same = []
-        for number, chance in enumerate(strangers):
-            given = (patterns[:, number] >= 0) & (patterns[:, len(levels) + number] > 0)
-            total = np.bincount(patterns[given, number], weights=weight[given], minlength=len(chance)) + 1e-3
-            same.append(total / total.sum())
-        # A value that is hardly ever shared but by one person's records says more than chance in all pairs tells.
-        strangers = [np.maximum(chance - share * one, least) / (1 - share) for chance, one in zip(all_pairs, same, strict=True)]
-        if max(float(np.abs(old - new).max()) for old, new in zip(before, same, strict=True)) < 1e-6:
-            break
-    return share, same, strangers

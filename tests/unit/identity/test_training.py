@@ -155,3 +155,45 @@ def test_what_a_veto_keeps_apart_is_not_learned_from(lake: Any) -> None:
 
     assert differs() > -2, "every second pair of a household has another first name"
     assert differs(never=[identity.veto("first", unless="email")]) < -8
+
+
+def test_what_relatives_share_says_little_against_them(lake: Any) -> None:
+    """Of a household all share the last name and the phone; a stranger has them as seldom as anything."""
+    chosen = random.Random(5)
+    rows = [{"first": f"f{chosen.randrange(50)}", "last": f"l{n // 3 % 300}", "phone": f"p{n // 3}", "born": f"b{n}"} for n in range(3000)]
+    rows += [{**row, "born": None} for row in rows]
+    fields = [identity.compare(name, levels=()) for name in ("first", "last", "phone", "born")]
+    rule = identity.probabilistic(compare=fields, block=["phone", "born"])
+
+    def model(*never: Any) -> identity.Model:
+        trained = identity.train(lk.from_frame(lake, rows, run_id="a"), rules=identity.Rules(match=[rule], never=never)).probabilistic
+        assert trained is not None
+        assert trained.model is not None
+        return trained.model
+
+    assert model().relatives == ()
+    found = model(identity.veto("first"))
+    (relatives,) = found.relatives
+    equal = [row[0] for row in relatives.bits]
+    assert [bits > 6 for bits in equal] == [True, False, False, True], "what they don't share tells them apart"
+    assert all(abs(bits) < 0.5 for bits in equal[1:3])
+    assert all(row[0] > 5 for row in found.bits)
+    assert -2 < relatives.prior < 0, "two pairs of relatives for one of one person, of which some have one first name"
+    assert len(model(identity.veto("first"), identity.veto("born")).relatives) == 2
+    assert identity.Model.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+def test_a_value_in_the_column_beside_is_no_objection_to_learn_from(lake: Any) -> None:
+    rows = [{"first": f"f{n}", "last": f"l{n}", "email": f"e{n}"} for n in range(300)]
+    again = [{**row, "first": row["last"], "last": row["first"]} if n % 3 == 0 else row for n, row in enumerate(rows)]
+    fields = [identity.compare(name, levels=()) for name in ("first", "last", "email")]
+    rule = identity.probabilistic(compare=fields, block=["email"])
+
+    def relatives(**options: Any) -> int:
+        rules = identity.Rules(match=[rule], never=[identity.veto("first", **options)])
+        trained = identity.train(lk.from_frame(lake, rows + again, run_id="a"), rules=rules).probabilistic
+        assert trained is not None
+        assert trained.model is not None
+        return len(trained.model.relatives)
+
+    assert (relatives(), relatives(swapped="last")) == (1, 0)
