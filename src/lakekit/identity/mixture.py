@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _ROUNDS: Final = 200
 _CLOSE: Final = 1e-6  # probabilities that change no more than that are found
-_UNSEEN: Final = 1e-3  # pairs of one person for an outcome that was not seen
+_UNSEEN: Final = 1e-3  # so many pairs there are of what was not seen
 _STRANGERS: Final = 10  # as many strangers are counted among the relatives: of a few pairs little is learned
 
 
@@ -128,7 +128,7 @@ def separate(
         before = [one for part in (same, *relatives) for one in part.chances]
         same = Part(float(np.clip(weights[0].sum(), 1.0, everything / 2)) / everything, seen.chances(weights[0], unseen))
         relatives = [
-            Part(float(weight.sum()) / everything, seen.chances(weight * kind, few))
+            Part(max(float(weight.sum()), _UNSEEN) / everything, seen.chances(weight * kind, few))
             for weight, kind in zip(weights[1:-1], kinds, strict=True)
         ]
         # A value that is hardly ever shared but by one person's records says more than chance in all pairs tells.
