@@ -7,6 +7,8 @@
 | ``lk_is_ascii(text)`` | whether a text is of ASCII only |
 | ``lk_double(value)`` | the text of a floating-point number by which it is told from others; for digests, not for people |
 | ``lk_hash63(text)`` | a number from 0 to 2**63 - 1: the first 8 bytes of the MD5 of the text, without the sign bit |
+| ``lk_md5(text)`` | the MD5 of the text, as the engine has it quickest: for the next one only |
+| ``lk_first63(digest)`` | the number of ``lk_hash63`` from a column of digests. Worth while for millions: the column is named eight times |
 | ``lk_code(text)`` | a number for it within one evaluation, by the engine's own hash of 63 bits: quicker, and another one on every engine |
 | ``lk_collect(value, position)`` | the values of a group as an array, in order of position (unique within the group) |
 | ``lk_to_json(struct)`` | a struct as a JSON object, without the fields that are NULL; NULLs stay in lists |
@@ -57,10 +59,22 @@ _TEXTS: Final[Mapping[Family, str]] = {
 
 PREFIX: Final = "lk_"
 """What the names of all internal functions begin with."""
+
+
+def _reversed_bytes(value: str) -> str:
+    """DuckDB: a UBIGINT with its eight bytes the other way round."""
+    for bits, mask in ((8, 0x00FF00FF00FF00FF), (16, 0x0000FFFF0000FFFF), (32, 0x00000000FFFFFFFF)):
+        value = f"((({value} & {mask}) << {bits}) | (({value} >> {bits}) & {mask}))"
+    return value
+
+
 # {v} is the first argument, {p} the last.
 _TEMPLATES: Final[Mapping[str, Mapping[str, str]]] = {
     "duckdb": {
         "lk_hash63": "CAST(CAST('0x' || SUBSTR(MD5({v}), 1, 16) AS UBIGINT) & 9223372036854775807 AS BIGINT)",
+        # To make digits and a number of them takes as long again as the digest. As a number it has its first byte last.
+        "lk_md5": "CAST(MD5_NUMBER({v}) & 18446744073709551615 AS UBIGINT)",
+        "lk_first63": f"CAST({_reversed_bytes('{v}')} & 9223372036854775807 AS BIGINT)",
         "lk_code": "CAST(HASH({v}) >> 1 AS BIGINT)",
         "lk_is_ascii": "STRLEN({v}) = LENGTH({v})",
         "lk_collect": "LIST({v} ORDER BY {p} ASC NULLS FIRST)",
@@ -72,6 +86,8 @@ _TEMPLATES: Final[Mapping[str, Mapping[str, str]]] = {
     "spark": {
         # To base -10: conv then wraps into the signed range, and the mask takes the sign bit away.
         "lk_hash63": "CAST(CONV(SUBSTRING(MD5({v}), 1, 16), 16, -10) AS BIGINT) & 9223372036854775807",
+        "lk_md5": "MD5({v})",
+        "lk_first63": "CAST(CONV(SUBSTRING({v}, 1, 16), 16, -10) AS BIGINT) & 9223372036854775807",
         "lk_code": "XXHASH64({v}) & 9223372036854775807",
         "lk_is_ascii": "OCTET_LENGTH({v}) = CHAR_LENGTH({v})",
         # Spark's collect_list knows no order; sort pairs instead. Positions are unique, so the values are never compared.
@@ -129,11 +145,13 @@ def expand(expression: exp.Expr, dialect: str) -> exp.Expr:
         name = node.name.lower()
         arguments = cast("list[exp.Expr]", node.expressions)
         if name == "lk_text":
-            return _text(one_deep(arguments[0]), arguments[1].name)
+            return _text(one_deep(arguments[0]), arguments[1].name, engine)
         if name == "lk_plain":
             return _fill(_TEXTS[family(arguments[1].name)], "databricks", v=one_deep(arguments[0]))
         if name == "lk_double":
             return _fill(_DOUBLE, "databricks", v=exp.cast(one_deep(arguments[0]), exp.DType.DOUBLE))
+        if name in {"lk_hash63", "lk_md5"} and engine == "duckdb":
+            arguments = [_in_one(arguments[0])]
         if name in _TEMPLATES[engine]:
             return _fill(_TEMPLATES[engine][name], engine, v=one_deep(arguments[0]), p=one_deep(arguments[-1]))
         if name == "lk_from_json":
@@ -191,9 +209,19 @@ def _json_schema(struct: str, engine: str) -> exp.Expr:
     return exp.Literal.string(json.dumps({field.name: field.args["kind"].sql(dialect="duckdb") for field in fields}))
 
 
-def _text(value: exp.Expr, type_: str) -> exp.Expr:
+def _in_one(text: exp.Expr) -> exp.Expr:
+    """DuckDB: texts that are never NULL, put together at once. With each ``||`` there would be a copy of what comes before it."""
+    parts = list(text.flatten()) if isinstance(text, exp.DPipe) else []
+    never_null = all(part.is_string or (isinstance(part, exp.Anonymous) and part.name.lower() == "lk_text") for part in parts)
+    return exp.Anonymous(this="CONCAT", expressions=parts) if parts and never_null else text
+
+
+def _text(value: exp.Expr, type_: str, engine: str) -> exp.Expr:
     kind = family(type_)
     text = _fill(_TEXTS[kind], "databricks", v=value)
+    if engine == "duckdb":
+        parts = exp.Anonymous(this="CONCAT", expressions=[exp.Literal.string(kind), exp.Length(this=text), exp.Literal.string(":"), text])
+        return _fill("CASE WHEN {v} IS NULL THEN '-' ELSE {t} END", "duckdb", v=text, t=parts)
     return _fill(f"COALESCE('{kind}' || LENGTH({{v}}) || ':' || {{v}}, '-')", "databricks", v=text)
 
 

@@ -14,10 +14,10 @@ from lakekit.identity.rules import Rules
 from lakekit.identity.tables import KEYS, News, Run, Table, derived_bookmark, difference, first, news, open_table, put
 
 
-def key_sql(block: Block) -> str:
-    """SQL for the number under which records of a block meet: a hash of the block and of the values."""
+def _digest(block: Block) -> str:
+    """SQL for the digest of the block and of the values. Its number is what records of a block meet under."""
     values = " || ".join(f"lk_text({ident(name)}, 'STRING')" for name in block.columns)
-    return f"lk_hash63(lk_text({literal(block.name)}, 'STRING') || {values})"
+    return f"lk_md5(lk_text({literal(block.name)}, 'STRING') || {values})"
 
 
 def update(run: Run, records: Table) -> Table:
@@ -25,24 +25,26 @@ def update(run: Run, records: Table) -> Table:
     table = open_table(run, KEYS)
     seen = news(run, table, records)
     selects = [
-        f"SELECT {key_sql(block)} AS key, record_id, {literal(block.name)} AS block FROM changed "
+        f"SELECT {_digest(block)} AS digest, record_id, CAST({number} AS SMALLINT) AS number FROM changed "
         f"WHERE {' AND '.join(f'{ident(name)} IS NOT NULL' for name in block.columns)}"
-        for block in run.rules.blocks
+        for number, block in enumerate(run.rules.blocks)
     ]
     changed: Node = records.live
     if not seen.everything and seen.live is not None:
         changed = seen.live
     elif not seen.everything:
         changed = run.few("SELECT r.* FROM live r LEFT SEMI JOIN seen s ON s.record_id = r.record_id", live=records.live, seen=seen.keys)
-    wanted = Query(" UNION ALL ".join(selects), {"changed": changed})
+    numbered = Query(f"SELECT lk_first63(digest) AS key, record_id, number FROM ({' UNION ALL '.join(selects)})", {"changed": changed})
+    names = " ".join(f"WHEN {number} THEN {literal(block.name)}" for number, block in enumerate(run.rules.blocks))
+    named = f"SELECT key, record_id, CASE number {names} END AS block FROM numbered"
 
     def differ(now: Table) -> Node:
         stored = now.rows
         if seen.everything and now.is_empty(run):
-            return first(KEYS, wanted)
+            return first(KEYS, Query(named, {"numbered": run.session.stage(numbered)}), held=True)
         if not seen.everything:
             stored = run.few("SELECT k.* FROM keys k LEFT SEMI JOIN seen s ON s.record_id = k.record_id", keys=stored, seen=seen.keys)
-        return difference(KEYS, wanted, stored, run.instant)
+        return difference(KEYS, Query(named, {"numbered": numbered}), stored, run.instant)
 
     return put(run, table, differ, derived_bookmark(table, seen))[0]
 

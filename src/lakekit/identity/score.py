@@ -51,8 +51,10 @@ def score(run: Run, pairs: Node, records: Node, *, kept: Sequence[str] = ("left_
     columns = _columns(rules)
     codes = {name: f"c{number}" for number, name in enumerate(columns)}
     measures = _measures(rules)
+    digests = [code for name, code in codes.items() if _is_named(name, rules)]
     as_numbers = [
-        f"CASE WHEN {ident(name)} IS NOT NULL THEN {_code(name, rules)}({ident(name)}) END AS {code}" for name, code in codes.items()
+        f"CASE WHEN {ident(name)} IS NOT NULL THEN {'lk_md5' if code in digests else 'lk_code'}({ident(name)}) END AS {code}"
+        for name, code in codes.items()
     ]
     as_numbers += [f"{ident(name)} AS {codes[name]}_text" for name in dict.fromkeys(column for column, _ in measures)]
     if not of_all:
@@ -60,7 +62,8 @@ def score(run: Run, pairs: Node, records: Node, *, kept: Sequence[str] = ("left_
         records = Query(
             "SELECT r.* FROM records r LEFT SEMI JOIN asked i ON i.id = r.record_id", {"records": records, "asked": asked}, ordered=True
         )
-    coded = run.query(f"SELECT record_id, {', '.join(as_numbers)} FROM records r", records=records)
+    replaced = f"* REPLACE ({', '.join(f'lk_first63({code}) AS {code}' for code in digests)})" if digests else "*"
+    coded = run.query(f"SELECT {replaced} FROM (SELECT record_id, {', '.join(as_numbers)} FROM records r)", records=records)
     listed = ", ".join(f"l.{code} AS l_{code}, r.{code} AS r_{code}" for code in codes.values())
     wide = run.query(
         f"SELECT {', '.join(f'p.{name}' for name in kept)}, {listed} FROM pairs p JOIN coded l ON l.record_id = p.left_id JOIN coded r ON r.record_id = p.right_id",
@@ -75,9 +78,9 @@ def score(run: Run, pairs: Node, records: Node, *, kept: Sequence[str] = ("left_
         code, alike = codes[column], f"s{number}"
         held.append(_alike(run, wide, coded, code, scorer, least))
         inputs[f"alike_{number}"] = held[-1]
-        joins.append(
-            f"LEFT JOIN alike_{number} {alike} ON {alike}.low = least(w.l_{code}, w.r_{code}) AND {alike}.high = greatest(w.l_{code}, w.r_{code})"
-        )
+        left, right = f"w.l_{code}", f"w.r_{code}"  # of equal values nothing is looked for
+        low = f"CASE WHEN {left} <> {right} THEN least({left}, {right}) END"
+        joins.append(f"LEFT JOIN alike_{number} {alike} ON {alike}.low = {low} AND {alike}.high = greatest({left}, {right})")
         likeness[column, scorer] = (
             f"CASE WHEN w.l_{code} = w.r_{code} THEN CAST(1 AS DOUBLE) WHEN w.l_{code} IS NOT NULL AND w.r_{code} IS NOT NULL THEN {alike}.score END"
         )
@@ -108,16 +111,15 @@ def _columns(rules: Rules) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _code(column: str, rules: Rules) -> str:
-    """The SQL function that makes numbers of its values: the one by which the model names frequent values, or a quicker one."""
+def _is_named(column: str, rules: Rules) -> bool:
+    """Whether the model names frequent values of it, or of one it is compared with: then its values' numbers are those of the model."""
     rule = rules.probabilistic
     alike = {column, *(name for veto in rules.never if veto.swapped for name in (veto.column, veto.swapped) if column in veto.columns)}
-    named = (
+    return (
         rule is not None
         and rule.model is not None
         and any(item.column in alike and rule.model.of(number) is not None for number, item in enumerate(rule.compare))
     )
-    return "lk_hash63" if named else "lk_code"
 
 
 def _measures(rules: Rules) -> dict[Measure, float]:

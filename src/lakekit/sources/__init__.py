@@ -7,10 +7,24 @@
 
 from __future__ import annotations
 
-from lakekit.sources.debezium import Debezium
-from lakekit.sources.files import Files
-from lakekit.sources.kafka import Kafka
-from lakekit.sources.mongo import Mongo
-from lakekit.sources.postgres import Postgres
+from typing import TYPE_CHECKING
+
+from lakekit import lazy
+
+if TYPE_CHECKING:
+    from lakekit.sources.debezium import Debezium
+    from lakekit.sources.files import Files
+    from lakekit.sources.kafka import Kafka
+    from lakekit.sources.mongo import Mongo
+    from lakekit.sources.postgres import Postgres
+
+_HOMES = {"Debezium": "debezium", "Files": "files", "Kafka": "kafka", "Mongo": "mongo", "Postgres": "postgres"}
 
 __all__ = ["Debezium", "Files", "Kafka", "Mongo", "Postgres"]
+
+
+__getattr__ = lazy.loader(__name__, _HOMES)
+
+
+def __dir__() -> list[str]:
+    return __all__
