@@ -148,6 +148,16 @@ def literal(value: object) -> str:
     return exp.convert(value).sql(dialect=WRITTEN)
 
 
+def double(value: float) -> str:
+    """A number as a DOUBLE in lakekit's SQL: without an exponent it would be a DECIMAL.
+
+    >>> double(0.5), double(-3), double(1e-9)
+    ('0.5E0', '-3.0E0', '1e-09')
+    """
+    text = repr(float(value))
+    return text if "e" in text else f"{text}E0"
+
+
 def substituted(checked: str, columns: Mapping[str, str]) -> str:
     """An expression (already checked) with other expressions in place of some of its columns.
 

@@ -6,7 +6,7 @@ import logging
 
 from lakekit import logs
 from lakekit.engines.plan import Frame, Node, Query
-from lakekit.engines.sql import literal
+from lakekit.engines.sql import double, literal
 from lakekit.identity import block
 from lakekit.identity.decide import DECIDED
 from lakekit.identity.kinds import PROBABILISTIC
@@ -69,7 +69,7 @@ def _matches(run: Run, pairs: Frame, records: Table, *, of_all: bool) -> Frame:
     ]
     selects += [
         f"SELECT p.left_id, p.right_id, {literal(rule.name)} AS rule, s.fuzzy_{number} AS score FROM pairs p {scored} "
-        f"WHERE p.block = {literal(rule.block.name)} {agreed} AND s.fuzzy_{number} >= CAST({rule.at_least!r} AS DOUBLE)"
+        f"WHERE p.block = {literal(rule.block.name)} {agreed} AND s.fuzzy_{number} >= {double(rule.at_least)}"
         for number, rule in enumerate(rules.fuzzy)
     ]
     if rules.probabilistic:
@@ -80,7 +80,7 @@ def _matches(run: Run, pairs: Frame, records: Table, *, of_all: bool) -> Frame:
         within = f"LEFT SEMI JOIN ({mine}) p ON p.left_id = s.left_id AND p.right_id = s.right_id" if others else ""
         selects.append(
             f"SELECT s.left_id, s.right_id, {literal(PROBABILISTIC)} AS rule, s.bits AS score FROM scored s {within} "
-            f"WHERE NOT s.vetoed AND s.bits >= CAST({rules.probabilistic.least_bits!r} AS DOUBLE)"
+            f"WHERE NOT s.vetoed AND s.bits >= {double(rules.probabilistic.least_bits)}"
         )
     found = run.session.stage(Query(" UNION ALL ".join(selects), inputs))
     run.session.discard(*inputs.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
@@ -122,7 +123,7 @@ class Rules:
         """Grows when a release makes other parts of the same records and rules: tables are then rebuilt on purpose, not by accident."""
         return 2 if self.probabilistic else 1
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """The rules in 16 hexadecimal digits: two tables of one fingerprint were resolved alike."""
         form = {name: value for name, value in self.to_dict().items() if name not in ("max_block", "overrides")}

@@ -8,6 +8,7 @@ from typing import Final
 import attrs
 
 from lakekit.engines.plan import Frame, Node, Query
+from lakekit.engines.sql import double
 from lakekit.engines.types import ident
 from lakekit.identity.kinds import Comparison, Probabilistic, Scorer, Veto
 from lakekit.identity.rules import Rules
@@ -63,7 +64,7 @@ def score(run: Run, pairs: Node, records: Node, *, kept: Sequence[str] = ("left_
             "SELECT r.* FROM records r LEFT SEMI JOIN asked i ON i.id = r.record_id", {"records": records, "asked": asked}, ordered=True
         )
     replaced = f"* REPLACE ({', '.join(f'lk_first63({code}) AS {code}' for code in digests)})" if digests else "*"
-    coded = run.query(f"SELECT {replaced} FROM (SELECT record_id, {', '.join(as_numbers)} FROM records r)", records=records)
+    coded = run.few(f"SELECT {replaced} FROM (SELECT record_id, {', '.join(as_numbers)} FROM records r)", records=records)
     listed = ", ".join(f"l.{code} AS l_{code}, r.{code} AS r_{code}" for code in codes.values())
     wide = run.query(
         f"SELECT {', '.join(f'p.{name}' for name in kept)}, {listed} FROM pairs p JOIN coded l ON l.record_id = p.left_id JOIN coded r ON r.record_id = p.right_id",
@@ -72,31 +73,31 @@ def score(run: Run, pairs: Node, records: Node, *, kept: Sequence[str] = ("left_
     )
     inputs: dict[str, Node] = {"wide": wide}
     held = [coded, wide]
-    joins: list[str] = []
+    told, joins = ["w.*"], list[str]()
     likeness: dict[Measure, str] = {}
     for number, ((column, scorer), least) in enumerate(measures.items()):
-        code, alike = codes[column], f"s{number}"
-        held.append(_alike(run, wide, coded, code, scorer, least))
+        left, right, alike = f"w.l_{codes[column]}", f"w.r_{codes[column]}", f"s{number}"
+        held.append(_alike(run, wide, coded, codes[column], scorer, least))
         inputs[f"alike_{number}"] = held[-1]
-        left, right = f"w.l_{code}", f"w.r_{code}"  # of equal values nothing is looked for
-        low = f"CASE WHEN {left} <> {right} THEN least({left}, {right}) END"
+        low = f"CASE WHEN {left} <> {right} THEN least({left}, {right}) END"  # of equal values nothing is looked for
         joins.append(f"LEFT JOIN alike_{number} {alike} ON {alike}.low = {low} AND {alike}.high = greatest({left}, {right})")
-        likeness[column, scorer] = (
-            f"CASE WHEN w.l_{code} = w.r_{code} THEN CAST(1 AS DOUBLE) WHEN w.l_{code} IS NOT NULL AND w.r_{code} IS NOT NULL THEN {alike}.score END"
-        )
-    vetoes = [_vetoed(rule, codes, likeness) for rule in rules.never]
+        told.append(f"CASE WHEN {left} = {right} THEN {double(1)} ELSE {alike}.score END AS likeness_{number}")
+        likeness[column, scorer] = f"w.likeness_{number}"
     if rules.probabilistic:
         for number, known in _frequencies(run, rules.probabilistic).items():
             code = codes[rules.probabilistic.compare[number].column]
             inputs[f"often_{number}"] = known
             joins.append(f"LEFT JOIN often_{number} o{number} ON o{number}.code = w.l_{code} AND w.l_{code} = w.r_{code}")
+            told.append(f"o{number}.bits AS often_{number}")
+    measured = Query(f"SELECT {', '.join(told)} FROM wide w {' '.join(joins)}", inputs)
+    vetoes = [_vetoed(rule, codes, likeness) for rule in rules.never]
     items = [*(f"w.{name}" for name in kept), f"coalesce({' OR '.join(vetoes) or 'false'}, false) AS vetoed"]
     items += [f"{likeness[rule.column, rule.scorer]} AS fuzzy_{number}" for number, rule in enumerate(rules.fuzzy)]
-    bits = "CAST(0 AS DOUBLE)"
+    bits = double(0)
     if rules.probabilistic:
         items += _levels(rules.probabilistic, codes, likeness)
         bits = _bits(rules.probabilistic)
-    found = Query(f"SELECT {', '.join(items)} FROM wide w {' '.join(joins)}", inputs)
+    found = Query(f"SELECT {', '.join(items)} FROM measured w", {"measured": measured})
     wanted = [*kept, "vetoed", *(f"fuzzy_{number}" for number, _ in enumerate(rules.fuzzy))]
     scored = run.session.stage(Query(f"SELECT {', '.join(f'w.{name}' for name in wanted)}, {bits} AS bits FROM found w", {"found": found}))
     run.session.discard(*held)
@@ -179,7 +180,7 @@ def _vetoed(rule: Veto, codes: dict[str, str], likeness: dict[Measure, str]) -> 
     code = codes[rule.column]
     differ = f"w.l_{code} <> w.r_{code}"
     if rule.below < 1:
-        differ += f" AND {likeness[rule.column, rule.scorer]} < CAST({rule.below!r} AS DOUBLE)"
+        differ += f" AND {likeness[rule.column, rule.scorer]} < {double(rule.below)}"
     excuses = [f"w.l_{codes[name]} = w.r_{codes[name]}" for name in rule.unless]
     if rule.swapped:
         other = codes[rule.swapped]
@@ -196,7 +197,7 @@ def _levels(rule: Probabilistic, codes: dict[str, str], likeness: dict[Measure, 
         code = codes[item.column]
         level = level_sql(item, f"w.l_{code}", f"w.r_{code}", likeness.get((item.column, item.scorer), "0"))
         found.append(f"{level} AS level_{number}")
-        found += [f"o{number}.bits AS often_{number}"] if rule.model.of(number) else []
+        found += [f"w.often_{number}"] if rule.model.of(number) else []
     return found
 
 
@@ -205,19 +206,19 @@ def _bits(rule: Probabilistic) -> str:
     assert rule.model is not None  # noqa: S101 -- required at the start of the run
     odds: list[str] = []
     for prior, bits in rule.model.contrasts:
-        terms = [f"CAST({prior!r} AS DOUBLE)"]
+        terms = [double(prior)]
         for number, row in enumerate(bits):
-            outcomes = " ".join(f"WHEN {level} THEN CAST({value!r} AS DOUBLE)" for level, value in enumerate(row))
-            terms.append(f"CASE w.level_{number} {outcomes} ELSE CAST(0 AS DOUBLE) END")
+            outcomes = " ".join(f"WHEN {level} THEN {double(value)}" for level, value in enumerate(row))
+            terms.append(f"CASE w.level_{number} {outcomes} ELSE {double(0)} END")
         odds.append(" + ".join(terms))
     for number, _ in enumerate(rule.compare):
         if (frequencies := rule.model.of(number)) is not None:  # how frequent a value is among all, which says nothing of a family
-            rest = f"CAST({frequencies.rest!r} AS DOUBLE)"
-            odds[0] += f" + CASE WHEN w.level_{number} = 0 THEN coalesce(w.often_{number}, {rest}) ELSE CAST(0 AS DOUBLE) END"
+            rest = double(frequencies.rest)
+            odds[0] += f" + CASE WHEN w.level_{number} = 0 THEN coalesce(w.often_{number}, {rest}) ELSE {double(0)} END"
     return f"least({', '.join(odds)})" if len(odds) > 1 else odds[0]
 
 
 def level_sql(item: Comparison, left: str, right: str, likeness: str) -> str:
     """SQL: the level of a comparison, 0 for equal; NULL where a value is missing."""
-    alike = " ".join(f"WHEN {likeness} >= CAST({level!r} AS DOUBLE) THEN {number}" for number, level in enumerate(item.levels, start=1))
+    alike = " ".join(f"WHEN {likeness} >= {double(level)} THEN {number}" for number, level in enumerate(item.levels, start=1))
     return f"(CASE WHEN {left} IS NULL OR {right} IS NULL THEN NULL WHEN {left} = {right} THEN 0 {alike} ELSE {len(item.levels) + 1} END)"
