@@ -146,6 +146,14 @@ def test_the_first_id_is_a_hash_of_the_least_record_and_the_run(lake: Any) -> No
     assert [row["generation"] for row in rows(lake)] == [1, 1]
 
 
+def test_records_meet_under_a_hash_of_the_block_and_its_values(lake: Any) -> None:
+    resolve(lake, "a", shop=[ADA, BO], market=[BUYER])
+    (block,) = BY_EMAIL.blocks
+    kept = lk.read(lake, f"{INTO}__keys").to_arrow().to_pylist()
+    assert {row["key"] for row in kept} == {hash63([block.name, row["email"]], ["STRING", "STRING"]) for row in (ADA, BO)}
+    assert {row["block"] for row in kept} == {block.name}
+
+
 def _changes(lake: Any, run: str) -> lk.Commit:
     """A run that merges two persons, splits one, and makes one."""
     shop = [{**BO, "email": "ada@example.com"}, {"user_id": 3, "email": "cy@example.com"}, {"user_id": 4, "email": None}]

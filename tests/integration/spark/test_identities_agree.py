@@ -55,3 +55,19 @@ def test_they_are_the_same_persons_under_the_same_ids(
         assert len(one) == len(records) - (0 if step else LATER)
         assert one == other
         assert len(set(one.values())) < 0.6 * len(one)
+
+
+def test_a_dry_run_promises_the_same_and_writes_nothing(server: Server, kind: str, tmp_path: Path) -> None:
+    spark, catalog = server.new_catalog(kind, tmp_path / "spark")
+    records = people(2_000, seed=5).drop_columns(["who", "full_name"])
+    embedded = lk.connect(tmp_path / "embedded")
+    rules = identity.train(lk.from_frame(embedded, records, run_id="all"), rules=MODEL)
+    few = records.slice(0, 400).drop_columns(["source"])
+    promised: list[lk.Commit] = []
+    for lake in (lk.connect(spark, catalog=catalog), embedded):
+        batch = lk.from_frame(lake, few, run_id="few")
+        promised.append(lk.resolve_identities({"shop": batch}, record_key={"shop": KEY}, rules=rules, into=INTO, dry_run=True))
+        assert lake.tables() == []
+    one, other = promised
+    assert (one.read, one.inserted, one.rejected) == (other.read, other.inserted, other.rejected)
+    assert one.inserted == len(few)
