@@ -49,59 +49,68 @@ def score(run: Run, pairs: Node, records: Node, *, kept: Sequence[str] = ("left_
         of_all: Whether the pairs are of most records there are: then it isn't worth while to ask which.
     """
     rules = run.rules
-    columns = _columns(rules)
-    codes = {name: f"c{number}" for number, name in enumerate(columns)}
-    measures = _measures(rules)
-    digests = [code for name, code in codes.items() if _is_named(name, rules)]
-    as_numbers = [
-        f"CASE WHEN {ident(name)} IS NOT NULL THEN {'lk_md5' if code in digests else 'lk_code'}({ident(name)}) END AS {code}"
-        for name, code in codes.items()
-    ]
-    as_numbers += [f"{ident(name)} AS {codes[name]}_text" for name in dict.fromkeys(column for column, _ in measures)]
-    if not of_all:
-        asked = run.query("SELECT left_id AS id FROM pairs UNION SELECT right_id FROM pairs", pairs=pairs)
-        records = Query(
-            "SELECT r.* FROM records r LEFT SEMI JOIN asked i ON i.id = r.record_id", {"records": records, "asked": asked}, ordered=True
-        )
-    replaced = f"* REPLACE ({', '.join(f'lk_first63({code}) AS {code}' for code in digests)})" if digests else "*"
-    coded = run.few(f"SELECT {replaced} FROM (SELECT record_id, {', '.join(as_numbers)} FROM records r)", records=records)
-    listed = ", ".join(f"l.{code} AS l_{code}, r.{code} AS r_{code}" for code in codes.values())
+    codes = {name: f"c{number}" for number, name in enumerate(_columns(rules))}
+    coded = _coded(run, records if of_all else _of_pairs(run, pairs, records), codes)
+    sides = ", ".join(f"l.{code} AS l_{code}, r.{code} AS r_{code}" for code in codes.values())
     wide = run.query(
-        f"SELECT {', '.join(f'p.{name}' for name in kept)}, {listed} FROM pairs p JOIN coded l ON l.record_id = p.left_id JOIN coded r ON r.record_id = p.right_id",
+        f"SELECT {', '.join(f'p.{name}' for name in kept)}, {sides} FROM pairs p "
+        "JOIN coded l ON l.record_id = p.left_id JOIN coded r ON r.record_id = p.right_id",
         pairs=pairs,
         coded=coded,
     )
-    inputs: dict[str, Node] = {"wide": wide}
-    held = [coded, wide]
-    told, joins = ["w.*"], list[str]()
-    likeness: dict[Measure, str] = {}
-    for number, ((column, scorer), least) in enumerate(measures.items()):
-        left, right, alike = f"w.l_{codes[column]}", f"w.r_{codes[column]}", f"s{number}"
-        held.append(_alike(run, wide, coded, codes[column], scorer, least))
-        inputs[f"alike_{number}"] = held[-1]
-        low = f"CASE WHEN {left} <> {right} THEN least({left}, {right}) END"  # of equal values nothing is looked for
-        joins.append(f"LEFT JOIN alike_{number} {alike} ON {alike}.low = {low} AND {alike}.high = greatest({left}, {right})")
-        told.append(f"CASE WHEN {left} = {right} THEN {double(1)} ELSE {alike}.score END AS likeness_{number}")
-        likeness[column, scorer] = f"w.likeness_{number}"
-    if rules.probabilistic:
-        for number, known in _frequencies(run, rules.probabilistic).items():
-            code = codes[rules.probabilistic.compare[number].column]
-            inputs[f"often_{number}"] = known
-            joins.append(f"LEFT JOIN often_{number} o{number} ON o{number}.code = w.l_{code} AND w.l_{code} = w.r_{code}")
-            told.append(f"o{number}.bits AS often_{number}")
-    measured = Query(f"SELECT {', '.join(told)} FROM wide w {' '.join(joins)}", inputs)
+    measured, held = _measured(run, wide, coded, codes)
+    likeness = {measure: f"w.likeness_{number}" for number, measure in enumerate(_measures(rules))}
     vetoes = [_vetoed(rule, codes, likeness) for rule in rules.never]
-    items = [*(f"w.{name}" for name in kept), f"coalesce({' OR '.join(vetoes) or 'false'}, false) AS vetoed"]
-    items += [f"{likeness[rule.column, rule.scorer]} AS fuzzy_{number}" for number, rule in enumerate(rules.fuzzy)]
+    told = [*(f"w.{name}" for name in kept), f"coalesce({' OR '.join(vetoes) or 'false'}, false) AS vetoed"]
+    told += [f"{likeness[rule.column, rule.scorer]} AS fuzzy_{number}" for number, rule in enumerate(rules.fuzzy)]
     bits = double(0)
     if rules.probabilistic:
-        items += _levels(rules.probabilistic, codes, likeness)
+        told += _levels(rules.probabilistic, codes, likeness)
         bits = _bits(rules.probabilistic)
-    found = Query(f"SELECT {', '.join(items)} FROM measured w", {"measured": measured})
+    found = Query(f"SELECT {', '.join(told)} FROM measured w", {"measured": measured})
     wanted = [*kept, "vetoed", *(f"fuzzy_{number}" for number, _ in enumerate(rules.fuzzy))]
     scored = run.session.stage(Query(f"SELECT {', '.join(f'w.{name}' for name in wanted)}, {bits} AS bits FROM found w", {"found": found}))
-    run.session.discard(*held)
+    run.session.discard(coded, wide, *held)
     return Scored(scored)
+
+
+def _of_pairs(run: Run, pairs: Node, records: Node) -> Node:
+    """The records that the pairs are of."""
+    asked = run.query("SELECT left_id AS id FROM pairs UNION SELECT right_id FROM pairs", pairs=pairs)
+    return Query("SELECT r.* FROM records r LEFT SEMI JOIN asked i ON i.id = r.record_id", {"records": records, "asked": asked})
+
+
+def _coded(run: Run, records: Node, codes: dict[str, str]) -> Frame:
+    """Records with their values as numbers, and with those as text that more is measured of than whether they are equal."""
+    as_text = {column for column, _ in _measures(run.rules)}
+    digests, numbers = ["record_id"], ["record_id"]
+    for name, code in codes.items():
+        named = _is_named(name, run.rules)
+        digests.append(f"CASE WHEN {ident(name)} IS NOT NULL THEN {'lk_md5' if named else 'lk_code'}({ident(name)}) END AS {code}")
+        numbers.append(f"lk_first63({code}) AS {code}" if named else code)
+        if name in as_text:
+            digests.append(f"{ident(name)} AS {code}_text")
+            numbers.append(f"{code}_text")
+    return run.few(f"SELECT {', '.join(numbers)} FROM (SELECT {', '.join(digests)} FROM records r)", records=records)
+
+
+def _measured(run: Run, wide: Frame, coded: Frame, codes: dict[str, str]) -> tuple[Query, list[Frame]]:
+    """The pairs with ``likeness_0`` … for each measure, NULL where a value is missing, and ``often_0`` … for frequent values; what to discard."""
+    inputs: dict[str, Node] = {"wide": wide}
+    told, joins, held = ["w.*"], list[str](), list[Frame]()
+    for number, ((column, scorer), least) in enumerate(_measures(run.rules).items()):
+        left, right, alike = f"w.l_{codes[column]}", f"w.r_{codes[column]}", f"alike_{number}"
+        held.append(_alike(run, wide, coded, codes[column], scorer, least))
+        inputs[alike] = held[-1]
+        low = f"CASE WHEN {left} <> {right} THEN least({left}, {right}) END"  # of equal values nothing is looked for
+        joins.append(f"LEFT JOIN {alike} ON {alike}.low = {low} AND {alike}.high = greatest({left}, {right})")
+        told.append(f"CASE WHEN {left} = {right} THEN {double(1)} ELSE {alike}.score END AS likeness_{number}")
+    for number, (column, known) in _frequencies(run).items():
+        often, code = f"frequent_{number}", codes[column]
+        inputs[often] = known
+        joins.append(f"LEFT JOIN {often} ON {often}.code = w.l_{code} AND w.l_{code} = w.r_{code}")
+        told.append(f"{often}.bits AS often_{number}")
+    return Query(f"SELECT {', '.join(told)} FROM wide w {' '.join(joins)}", inputs), held
 
 
 def _columns(rules: Rules) -> tuple[str, ...]:
@@ -155,22 +164,28 @@ def _alike(run: Run, wide: Frame, coded: Frame, code: str, scorer: Scorer, least
     return alike
 
 
-def _frequencies(run: Run, rule: Probabilistic) -> dict[int, Frame]:
-    """The frequent values of a comparison, by its place: ``code`` and the ``bits`` that it adds when both have it."""
+def _frequencies(run: Run) -> dict[int, tuple[str, Frame]]:
+    """The frequent values of a comparison, by its place: its column, and the ``code`` of each with the ``bits`` that it adds when both have it."""
     import pyarrow as pa
 
+    rule = run.rules.probabilistic
+    if rule is None:
+        return {}
     assert rule.model is not None  # noqa: S101 -- required at the start of the run
-    known = ((number, rule.model.of(number)) for number in range(len(rule.compare)))
+    known = ((number, item.column, rule.model.of(number)) for number, item in enumerate(rule.compare))
     return {
-        number: run.lake.engine.frame(
-            pa.table(
-                {
-                    "code": pa.array([code for code, _ in frequencies.bits], pa.int64()),
-                    "bits": pa.array([bits for _, bits in frequencies.bits], pa.float64()),
-                }
-            )
+        number: (
+            column,
+            run.lake.engine.frame(
+                pa.table(
+                    {
+                        "code": pa.array([code for code, _ in frequencies.bits], pa.int64()),
+                        "bits": pa.array([bits for _, bits in frequencies.bits], pa.float64()),
+                    }
+                )
+            ),
         )
-        for number, frequencies in known
+        for number, column, frequencies in known
         if frequencies is not None
     }
 
