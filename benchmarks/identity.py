@@ -178,7 +178,7 @@ def truth(folder: str) -> dict[str, Any]:
 def quality(folder: str, found: Mapping[str, Any]) -> str:
     """How well persons were found."""
     seen = scores(truth(folder), found)
-    return f"pairs: precision {seen['precision']:.3f}, recall {seen['recall']:.3f}, F1 {seen['f1']:.3f}; B3 F1 {seen['b3']:.3f}"
+    return f"pairs: precision {seen['precision']:.4f}, recall {seen['recall']:.4f}, F1 {seen['f1']:.4f}; B3 F1 {seen['b3']:.4f}"
 
 
 def splink(

@@ -33,7 +33,8 @@ def likeness(column: str, scorer: str) -> str:
 def comparison(item: dict[str, Any]) -> Any:
     """One of our comparisons as one of theirs."""
     column = item["column"]
-    if item["scorer"] == "name":
+    other = item.get("swapped")
+    if item["scorer"] == "name" and not other:
         return library.NameComparison(column)
     if item["scorer"] == "date":
         return library.DateOfBirthComparison(column, input_is_string=True)
@@ -42,12 +43,18 @@ def comparison(item: dict[str, Any]) -> Any:
     equal = levels.ExactMatchLevel(column)
     if item.get("term_frequency"):
         equal = equal.configure(tf_adjustment_column=column)
-    between = [
+    between = [levels.CustomLevel(f"({swapped(column, other)})", label_for_charts="swapped")] if other else []
+    between += [
         levels.CustomLevel(f"{likeness(column, item['scorer'])} >= {least}", label_for_charts=f">= {least}") for least in item["levels"]
     ]
     return library.CustomComparison(
         output_column_name=column, comparison_levels=[levels.NullLevel(column), equal, *between, levels.ElseLevel()]
     )
+
+
+def swapped(column: str, other: str) -> str:
+    """SQL: a value is the other record's value of another column."""
+    return f'"{column}_l" = "{other}_r" OR "{other}_l" = "{column}_r"'
 
 
 def vetoed(rule: dict[str, Any]) -> str:
@@ -56,7 +63,7 @@ def vetoed(rule: dict[str, Any]) -> str:
     differ = f"{left} <> {right}" + (f" AND {likeness(rule['column'], rule['scorer'])} < {rule['below']}" if rule["below"] < 1 else "")
     excuses = [f'"{name}_l" = "{name}_r"' for name in rule["unless"]]
     if other := rule.get("swapped"):
-        excuses += [f'{left} = "{other}_r"', f'"{other}_l" = {right}']
+        excuses.append(f"({swapped(rule['column'], other)})")
     excused = "".join(f" AND NOT coalesce({excuse}, false)" for excuse in excuses)
     return f"({differ}{excused})"
 

@@ -13,7 +13,7 @@ from lakekit import columns as system
 from lakekit.display import Shown, View
 from lakekit.engines.plan import Query, Scan, TableState
 from lakekit.engines.protocol import Session
-from lakekit.identity.kinds import CONFIRM, SEPARATE, Record, Scorer, Veto
+from lakekit.identity.kinds import CONFIRM, SEPARATE, Comparison, Record, Scorer, Veto
 from lakekit.identity.members import Links, find_members, named, rows_of
 from lakekit.identity.rules import Rules
 from lakekit.identity.shared import crowded
@@ -31,7 +31,8 @@ class Field:
 
     Attributes:
         column: The column.
-        agreement: ``equal``, ``alike`` or ``different``; ``missing`` where one of them has no value.
+        agreement: ``equal``, ``alike`` or ``different``; ``swapped`` where one's value is the other's of the column it is compared with, too;
+            ``missing`` where one of them has no value.
         likeness: From 0 to 1. None: not measured, or missing.
         bits: What it says to a probabilistic rule; above 0 for one person, below for two: strangers or relatives, whichever says less in all
             columns together. None: no such rule compares it.
@@ -226,7 +227,8 @@ def _step(
             fields.append(Field(column, "missing", values=values))
             continue
         likeness = 1.0 if one == other else similarity(one, other, scorers[column]) if column in scorers else None
-        agreement = "equal" if one == other else "different" if not likeness else "alike"
+        swapped = any(_swapped(item, a, b) for item in compared if item.column == column)
+        agreement = "equal" if one == other else "swapped" if swapped else "alike" if likeness else "different"
         fields.append(Field(column, agreement, likeness, bits.get(column), values))
     said = links.get((min(left, right), max(left, right)), ())
     matched = tuple((rule, score) for rule, score in said if rule != SEPARATE)
@@ -250,7 +252,8 @@ def _bits(rules: Rules, a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str,
             likeness = similarity(one, other, item.scorer) if item.levels and one != other else None
             frequencies = rule.model.of(place) if number == 0 and one == other else None
             more = frequencies.adds(one) if frequencies else 0.0
-            said[item.column] = said.get(item.column, 0.0) + row[item.outcome(likeness, equal=one == other)] + more
+            outcome = item.outcome(likeness, equal=one == other, swapped=_swapped(item, a, b))
+            said[item.column] = said.get(item.column, 0.0) + row[outcome] + more
         found.append((prior + sum(said.values()), said))
     return min(found, key=lambda one: one[0])[1]
 
@@ -262,6 +265,9 @@ def _objects(rule: Veto, a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
         return False
     if any(a[name] is not None and a[name] == b[name] for name in rule.unless):
         return False
-    if rule.swapped and (one == b[rule.swapped] or other == a[rule.swapped]):
-        return False
-    return rule.below == 1 or similarity(one, other, rule.scorer) < rule.below
+    return not _swapped(rule, a, b) and (rule.below == 1 or similarity(one, other, rule.scorer) < rule.below)
+
+
+def _swapped(rule: Veto | Comparison, a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """Whether one's value is the other's value of the column that it may be swapped with."""
+    return rule.swapped is not None and (a[rule.column] == b[rule.swapped] or b[rule.column] == a[rule.swapped])

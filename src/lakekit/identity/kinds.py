@@ -220,9 +220,12 @@ class Comparison:
     levels: tuple[float, ...] = attrs.field(converter=lambda levels: tuple(_number(level) for level in levels))
     scorer: Scorer
     term_frequency: bool = False
+    swapped: str | None = None
 
     def __attrs_post_init__(self) -> None:
         _column(self.column, "identity.compare()")
+        if self.swapped is not None:
+            _column(self.swapped, "identity.compare(swapped=)")
         _scorer(self.scorer, "identity.compare(scorer=)")
         for level in self.levels:
             _fraction(level, "identity.compare(levels=)")
@@ -231,13 +234,26 @@ class Comparison:
 
     @property
     def outcomes(self) -> tuple[str, ...]:
-        """What a comparison can say, from the most to the least alike."""
-        return ("equal", *(f"{self.scorer} >= {level:g}" for level in self.levels), "different")
+        """What a comparison can say, by number: from the most to the least alike, and where values swap places that."""
+        swapped = (f"the other's {self.swapped}",) if self.swapped else ()
+        return ("equal", *swapped, *(f"{self.scorer} >= {level:g}" for level in self.levels), "different")
 
-    def outcome(self, likeness: float | None, *, equal: bool) -> int:
+    @property
+    def alike(self) -> dict[int, float]:
+        """The numbers of the outcomes between equal and different, and how alike values have to be."""
+        return dict(enumerate(self.levels, start=2 if self.swapped else 1))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it reads."""
+        return (self.column, *([self.swapped] if self.swapped else []))
+
+    def outcome(self, likeness: float | None, *, equal: bool, swapped: bool = False) -> int:
         """The number of what two values' likeness says."""
-        alike = (number for number, least in enumerate(self.levels, start=1) if likeness is not None and likeness >= least)
-        return 0 if equal else next(alike, len(self.levels) + 1)
+        if equal or swapped:
+            return 0 if equal else 1
+        alike = (number for number, least in self.alike.items() if likeness is not None and likeness >= least)
+        return next(alike, len(self.outcomes) - 1)
 
 
 @attrs.frozen
@@ -255,7 +271,7 @@ class Probabilistic:
             raise ConfigError(place, "expected comparisons and blocks", hint="probabilistic(compare=[compare(…)], block=[(…)]).")
         if not isinstance(self.at_least, float) or not 0 < self.at_least < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigError(f"{place[:-1]}at_least=)", "expected a probability between 0 and 1", got=repr(self.at_least))
-        if self.model is not None and [len(row) for row in self.model.bits] != [len(item.levels) + 2 for item in self.compare]:
+        if self.model is not None and [len(row) for row in self.model.bits] != [len(item.outcomes) for item in self.compare]:
             raise ConfigError(place, "the model was trained for other comparisons", hint="train() again.")
 
     @property
@@ -271,7 +287,7 @@ class Probabilistic:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns it reads."""
-        return (*(item.column for item in self.compare), *(name for block in self.blocks for name in block.columns))
+        return (*(name for item in self.compare for name in item.columns), *(name for block in self.blocks for name in block.columns))
 
     def within(self, max_block: int) -> Probabilistic:
         """The same with a number for every block."""

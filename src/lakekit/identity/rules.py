@@ -174,7 +174,8 @@ def _match(data: Mapping[str, Any]) -> Match:
     if data["rule"] == "fuzzy":
         return Fuzzy(data["column"], data["at_least"], _block(data["block"]), data["scorer"])
     compare = tuple(
-        Comparison(item["column"], item["levels"], item["scorer"], item.get("term_frequency", False)) for item in data["compare"]
+        Comparison(item["column"], item["levels"], item["scorer"], item.get("term_frequency", False), item.get("swapped"))
+        for item in data["compare"]
     )
     model = None if data["model"] is None else Model.from_dict(data["model"])
     return Probabilistic(compare, tuple(map(_block, data["blocks"])), data["at_least"], model)
@@ -242,7 +243,12 @@ def veto(column: str, *, below: float = 1.0, unless: Columns = (), scorer: Score
 
 
 def compare(
-    column: str, *, levels: Sequence[float] | None = None, scorer: Scorer = "jaro_winkler", term_frequency: bool = False
+    column: str,
+    *,
+    levels: Sequence[float] | None = None,
+    scorer: Scorer = "jaro_winkler",
+    term_frequency: bool = False,
+    swapped: str | None = None,
 ) -> Comparison:
     """How two values of a column are compared in a `probabilistic` rule.
 
@@ -253,14 +259,18 @@ def compare(
         scorer: How likeness is measured; see `Scorer`.
         term_frequency: Whether an equal value says more where it is rare and less where it is frequent. How frequent values are is learned
             by `train` and frozen in the model.
+        swapped: A column whose values stand in this one's place now and then, as last names do in that of first names. That a value is the other
+            record's value there is an outcome of its own, after equal. To see names in each other's place, say so of both columns.
 
     Raises:
         ConfigError: An unknown scorer, or levels out of order.
 
     >>> compare("birth_date", scorer="date").levels
     (0.9, 0.8, 0.5)
+    >>> compare("first", levels=(0.9,), swapped="last").outcomes
+    ('equal', "the other's last", 'jaro_winkler >= 0.9', 'different')
     """
-    return Comparison(column, tuple(SCORERS.get(scorer, (0.92, 0.8)) if levels is None else levels), scorer, term_frequency)
+    return Comparison(column, tuple(SCORERS.get(scorer, (0.92, 0.8)) if levels is None else levels), scorer, term_frequency, swapped)
 
 
 def probabilistic(

@@ -117,14 +117,18 @@ def _columns(rules: Rules) -> tuple[str, ...]:
     """The columns whose values are compared: those that only bring records together are not."""
     found = [rule.column for rule in rules.fuzzy]
     found += [name for rule in rules.never for name in rule.columns]
-    found += [item.column for item in rules.probabilistic.compare] if rules.probabilistic else []
+    found += [name for item in rules.probabilistic.compare for name in item.columns] if rules.probabilistic else []
     return tuple(dict.fromkeys(found))
 
 
 def _is_named(column: str, rules: Rules) -> bool:
     """Whether the model names frequent values of it, or of one it is compared with: then its values' numbers are those of the model."""
     rule = rules.probabilistic
-    alike = {column, *(name for veto in rules.never if veto.swapped for name in (veto.column, veto.swapped) if column in veto.columns)}
+    compared = [*rules.never, *(rule.compare if rule else ())]
+    alike = {
+        column,
+        *(name for one in compared if one.swapped for name in (one.column, one.swapped) if column in (one.column, one.swapped)),
+    }
     return (
         rule is not None
         and rule.model is not None
@@ -198,8 +202,7 @@ def _vetoed(rule: Veto, codes: dict[str, str], likeness: dict[Measure, str]) -> 
         differ += f" AND {likeness[rule.column, rule.scorer]} < {double(rule.below)}"
     excuses = [f"w.l_{codes[name]} = w.r_{codes[name]}" for name in rule.unless]
     if rule.swapped:
-        other = codes[rule.swapped]
-        excuses += [f"w.l_{code} = w.r_{other}", f"w.l_{other} = w.r_{code}"]
+        excuses.append(_swapped(code, codes[rule.swapped]))
     excused = "".join(f" AND NOT coalesce({excuse}, false)" for excuse in excuses)
     return f"({differ}{excused})"
 
@@ -209,9 +212,7 @@ def _levels(rule: Probabilistic, codes: dict[str, str], likeness: dict[Measure, 
     assert rule.model is not None  # noqa: S101 -- required at the start of the run
     found: list[str] = []
     for number, item in enumerate(rule.compare):
-        code = codes[item.column]
-        level = level_sql(item, f"w.l_{code}", f"w.r_{code}", likeness.get((item.column, item.scorer), "0"))
-        found.append(f"{level} AS level_{number}")
+        found.append(f"{_level(item, codes, likeness.get((item.column, item.scorer), '0'))} AS level_{number}")
         found += [f"w.often_{number}"] if rule.model.of(number) else []
     return found
 
@@ -233,7 +234,15 @@ def _bits(rule: Probabilistic) -> str:
     return f"least({', '.join(odds)})" if len(odds) > 1 else odds[0]
 
 
-def level_sql(item: Comparison, left: str, right: str, likeness: str) -> str:
-    """SQL: the level of a comparison, 0 for equal; NULL where a value is missing."""
-    alike = " ".join(f"WHEN {likeness} >= {double(level)} THEN {number}" for number, level in enumerate(item.levels, start=1))
-    return f"(CASE WHEN {left} IS NULL OR {right} IS NULL THEN NULL WHEN {left} = {right} THEN 0 {alike} ELSE {len(item.levels) + 1} END)"
+def _level(item: Comparison, codes: dict[str, str], likeness: str) -> str:
+    """SQL: the number of a comparison's outcome, 0 for equal; NULL where a value is missing."""
+    code = codes[item.column]
+    left, right = f"w.l_{code}", f"w.r_{code}"
+    swapped = f"WHEN {_swapped(code, codes[item.swapped])} THEN 1 " if item.swapped else ""
+    alike = " ".join(f"WHEN {likeness} >= {double(least)} THEN {number}" for number, least in item.alike.items())
+    return f"(CASE WHEN {left} IS NULL OR {right} IS NULL THEN NULL WHEN {left} = {right} THEN 0 {swapped}{alike} ELSE {len(item.outcomes) - 1} END)"
+
+
+def _swapped(code: str, other: str) -> str:
+    """SQL: a value is the other record's value of another column; NULL where that is not known."""
+    return f"(w.l_{code} = w.r_{other} OR w.l_{other} = w.r_{code})"

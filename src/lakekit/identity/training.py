@@ -143,29 +143,38 @@ def _learn(rule: Probabilistic, never: Sequence[Veto], values: dict[str, Encoded
         [levels_of(item, values, left, right) for item in rule.compare],
         [_brought_by_others(item, rule.blocks, of_blocks, chosen) for item in rule.compare],
         apart,
-        [_chance(item, values[item.column], rng, size) for item in rule.compare],
+        [_chance(item, values, rng, size) for item in rule.compare],
         whole=[any(block.columns == (item.column,) for block in rule.blocks) for item in rule.compare],
         stands_for=len(code) / len(chosen),
         everything=size * (size - 1) / 2,
     )
-    bits = _against(found.same, found.strangers, falling=True)
+    alike = [np.array([0, *item.alike, len(item.outcomes) - 1]) for item in rule.compare]
+    bits = [_falling(row, places) for row, places in zip(_against(found.same, found.strangers), alike, strict=True)]
     frequencies = [
         _frequencies(item, values[item.column], crowded.get(item.column, {}), row[0], float(one[0]))
         for item, row, one in zip(rule.compare, bits, found.same.chances, strict=True)
     ]
     share = found.same.share
-    relatives = [Relatives(round(math.log2(share / part.share), 6), _against(found.same, part, falling=False)) for part in found.relatives]
+    relatives = [Relatives(round(math.log2(share / part.share), 6), _against(found.same, part)) for part in found.relatives]
     prior = round(math.log2(share / (1 - share)), 6)
     return Model(prior, bits, frequencies if any(frequencies) else (), relatives)
 
 
-def _against(same: Part, other: Part, *, falling: bool) -> list[list[float]]:
-    """What each outcome says for one person, in bits. ``falling``: less alike values never say more."""
+def _against(same: Part, other: Part) -> list[list[float]]:
+    """What each outcome says for one person, in bits."""
     import numpy as np
 
     pairs = zip(same.chances, other.chances, strict=True)
-    bits = [np.maximum(np.log2(found / chance), _LEAST_BITS) for found, chance in pairs]
-    return [[round(float(value), 6) for value in (np.minimum.accumulate(row) if falling else row)] for row in bits]
+    return [[round(float(value), 6) for value in np.maximum(np.log2(found / chance), _LEAST_BITS)] for found, chance in pairs]
+
+
+def _falling(bits: Sequence[float], alike: Array) -> list[float]:
+    """The same where less alike values never say more; ``alike``: the places of these outcomes in order."""
+    import numpy as np
+
+    row = np.array(bits)
+    row[alike] = np.minimum.accumulate(row[alike])
+    return row.tolist()
 
 
 def _without_crowded(rule: Probabilistic, values: dict[str, Encoded]) -> tuple[dict[str, Encoded], dict[str, dict[str, float]]]:
@@ -217,14 +226,15 @@ def _shares(column: Encoded) -> tuple[dict[int, float], float]:
     return dict(zip(often.tolist(), share[often].tolist(), strict=True)), seldom
 
 
-def _chance(item: Comparison, column: Encoded, rng: np.random.Generator, size: int) -> Array:
+def _chance(item: Comparison, values: dict[str, Encoded], rng: np.random.Generator, size: int) -> Array:
     """How likely each level is for two strangers."""
     import numpy as np
 
+    column = values[item.column]
     left, right = rng.integers(0, size, _PAIRS_LEARNED_FROM), rng.integers(0, size, _PAIRS_LEARNED_FROM)
     apart = left != right
-    levels = levels_of(item, {item.column: column}, left[apart], right[apart])
-    counts = np.bincount(levels[levels >= 0], minlength=len(item.levels) + 2) + _SMOOTH
+    levels = levels_of(item, values, left[apart], right[apart])
+    counts = np.bincount(levels[levels >= 0], minlength=len(item.outcomes)) + _SMOOTH
     chance = counts / counts.sum()
     equal = max(column.distinct_share(), 1e-9)  # exact, where the sample sees only the frequent values
     chance[1:] *= (1 - equal) / chance[1:].sum()
@@ -249,12 +259,13 @@ def block_pairs(block: Block, values: dict[str, Encoded]) -> tuple[Array, Array]
 
 
 def levels_of(item: Comparison, values: dict[str, Encoded], left: Array, right: Array) -> Array:
-    """The level of each pair: 0 equal, then less and less alike; -1 where a value is missing."""
+    """The level of each pair, the number of its outcome; -1 where a value is missing."""
     import numpy as np
 
     column = values[item.column]
     a, b = column.codes[left], column.codes[right]
-    levels = np.full(len(a), len(item.levels) + 1)
+    different = len(item.outcomes) - 1
+    levels = np.full(len(a), different)
     if item.levels:
         unequal = (a >= 0) & (b >= 0) & (a != b)
         low, high = np.minimum(a[unequal], b[unequal]), np.maximum(a[unequal], b[unequal])
@@ -266,10 +277,12 @@ def levels_of(item: Comparison, values: dict[str, Encoded], left: Array, right: 
             item.scorer,
             item.levels[-1],
         )
-        level = np.full(len(distinct), len(item.levels) + 1)
-        for number, least in reversed(list(enumerate(item.levels, start=1))):
+        level = np.full(len(distinct), different)
+        for number, least in reversed(item.alike.items()):
             level[alike >= least] = number
         levels[unequal] = level[place]
+    if item.swapped:
+        levels[_swapped(column, values[item.swapped], left, right)] = 1
     levels[a == b] = 0
     levels[(a < 0) | (b < 0)] = -1
     return levels
@@ -279,24 +292,24 @@ def _vetoed(veto: Veto, values: dict[str, Encoded], left: Array, right: Array) -
     """Which of the pairs a veto keeps apart."""
     import numpy as np
 
-    column = Comparison(veto.column, () if veto.below == 1 else (veto.below,), veto.scorer)
-    levels = levels_of(column, values, left, right)
+    compared = Comparison(veto.column, () if veto.below == 1 else (veto.below,), veto.scorer)
+    levels = levels_of(compared, values, left, right)
     excused = np.zeros(len(left), dtype=bool)
     for name in veto.unless:
         codes = values[name].codes
         excused |= (codes[left] >= 0) & (codes[left] == codes[right])
     if veto.swapped:
-        one, other = values[veto.column].codes, _as_of(values[veto.swapped], values[veto.column])
-        excused |= (one[left] == other[right]) | (other[left] == one[right])
-    return (levels == len(column.levels) + 1) & ~excused
+        excused |= _swapped(values[veto.column], values[veto.swapped], left, right)
+    return (levels == len(compared.outcomes) - 1) & ~excused
 
 
-def _as_of(column: Encoded, other: Encoded) -> Array:
-    """The codes of a column's values in another one; -2: it has no such value."""
+def _swapped(column: Encoded, other: Encoded, left: Array, right: Array) -> Array:
+    """Of which pairs a record's value of a column is the other's value of another column."""
     import numpy as np
 
-    known = {text: code for code, text in enumerate(other.texts)}
-    return np.array([*(known.get(text, -2) for text in column.texts), -2])[column.codes]
+    known = {text: code for code, text in enumerate(column.texts)}
+    as_of = np.array([*(known.get(text, -2) for text in other.texts), -2])[other.codes]  # -2: not a value of the column
+    return (column.codes[left] == as_of[right]) | (as_of[left] == column.codes[right])
 
 
 def _brought_by_others(item: Comparison, blocks: Sequence[Block], of_blocks: Sequence[Array], chosen: Array) -> Array:

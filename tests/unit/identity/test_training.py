@@ -197,3 +197,22 @@ def test_a_value_in_the_column_beside_is_no_objection_to_learn_from(lake: Any) -
         return len(trained.model.relatives)
 
     assert (relatives(), relatives(swapped="last")) == (1, 0)
+
+
+def test_names_in_each_others_place_are_learned_from(lake: Any) -> None:
+    rows = [{"first": f"f{n % 90}", "last": f"l{n % 70}", "email": f"e{n}", "born": f"b{n}"} for n in range(300)]
+    again = [{**row, "first": row["last"], "last": row["first"]} if n % 3 == 0 else row for n, row in enumerate(rows)]
+    fields = [
+        identity.compare("first", levels=(0.95,), swapped="last"),
+        identity.compare("last", levels=(0.95,), swapped="first"),
+        *(identity.compare(name, levels=()) for name in ("email", "born")),
+    ]
+    rules = identity.Rules(match=[identity.probabilistic(compare=fields, block=["email", "born"])])
+    trained = identity.train(lk.from_frame(lake, rows + again, run_id="a"), rules=rules)
+    assert trained.probabilistic is not None
+    assert trained.probabilistic.model is not None
+    for equal, swapped, alike, different in trained.probabilistic.model.bits[:2]:
+        assert swapped > 6, "it never happens to strangers"
+        assert equal > 4
+        assert equal >= alike >= different, "of likeness alone less says less"
+    assert identity.Rules.from_dict(json.loads(json.dumps(trained.to_dict()))) == trained
