@@ -34,6 +34,8 @@ def comparison(item: dict[str, Any]) -> Any:
     """One of our comparisons as one of theirs."""
     column = item["column"]
     other = item.get("swapped")
+    if other and item["scorer"] in ("date", "email"):
+        raise ValueError("Splink's own comparison of dates and e-mails has no level for swapped values")
     if item["scorer"] == "name" and not other:
         return library.NameComparison(column)
     if item["scorer"] == "date":
@@ -53,8 +55,9 @@ def comparison(item: dict[str, Any]) -> Any:
 
 
 def swapped(column: str, other: str) -> str:
-    """SQL: a value is the other record's value of another column."""
-    return f'"{column}_l" = "{other}_r" OR "{other}_l" = "{column}_r"'
+    """SQL: values stand in each other's place; where one is missing the other one tells."""
+    one, two = f'"{column}_l" = "{other}_r"', f'"{other}_l" = "{column}_r"'
+    return f"coalesce({one}, {two}) AND coalesce({two}, {one})"
 
 
 def vetoed(rule: dict[str, Any]) -> str:
@@ -63,7 +66,7 @@ def vetoed(rule: dict[str, Any]) -> str:
     differ = f"{left} <> {right}" + (f" AND {likeness(rule['column'], rule['scorer'])} < {rule['below']}" if rule["below"] < 1 else "")
     excuses = [f'"{name}_l" = "{name}_r"' for name in rule["unless"]]
     if other := rule.get("swapped"):
-        excuses.append(f"({swapped(rule['column'], other)})")
+        excuses += [f'{left} = "{other}_r"', f'"{other}_l" = {right}']
     excused = "".join(f" AND NOT coalesce({excuse}, false)" for excuse in excuses)
     return f"({differ}{excused})"
 

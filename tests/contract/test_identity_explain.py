@@ -197,34 +197,59 @@ def test_a_name_in_the_place_of_the_other_is_no_objection(lake: Any) -> None:
     assert step.vetoes == ("veto(first, jaro_winkler < 0.7, unless it is the other's last)",)
 
 
+SWAPPED = identity.Rules(
+    match=[
+        identity.probabilistic(
+            compare=[
+                identity.compare("first", levels=(0.9,), swapped="last", term_frequency=True),
+                identity.compare("last", levels=(), swapped="first"),
+                identity.compare("maiden", levels=(), swapped="last"),
+            ],
+            block=["phone"],
+            at_least=0.001,
+            model=identity.Model(
+                0, [(8, 5, 2, -6), (9, 7, -4), (3, 1, -1)], [identity.Frequencies([(code("ada"), -1.0)], rest=0.5), None, None]
+            ),
+        )
+    ],
+)
+
+
 def test_names_in_each_others_place_are_an_outcome_of_their_own(lake: Any) -> None:
-    people = [
-        {"user_id": 1, "first": "ada", "last": "king", "phone": "1"},
-        {"user_id": 2, "first": "king", "last": "ada", "phone": "1"},
-        {"user_id": 3, "first": "zoe", "last": "adam", "phone": "1"},
-        {"user_id": 4, "first": "king", "last": None, "phone": "1"},
-        {"user_id": 5, "first": "ada", "last": "ada", "phone": "1"},
-    ]
     names = [
-        identity.compare("first", levels=(0.9,), swapped="last", term_frequency=True),
-        identity.compare("last", levels=(), swapped="first"),
+        ("ada", "king", None),
+        ("king", "ada", None),
+        ("zoe", None, "king"),
+        ("king", None, "adam"),
+        ("ada", "ada", "hall"),
+        ("bob", "zoe", None),
+        ("bob", "king", "bob"),
+        ("amy", "bob", None),
     ]
-    model = identity.Model(-2, [(8, 5, 2, -6), (9, 7, -4)], [identity.Frequencies([(code("ada"), -1.0)], rest=0.0), None])
-    rules = identity.Rules(match=[identity.probabilistic(compare=names, block=["phone"], at_least=0.999, model=model)])
-    resolve(lake, "a", shop=people, rules=rules)
+    people = [dict(zip(("user_id", "first", "last", "maiden"), (n, *row), strict=True), phone="1") for n, row in enumerate(names)]
+    resolve(lake, "a", shop=people, rules=SWAPPED)
     found = identity.pairs(lake, INTO)
     keys = [(int(found.records[left][1]), int(found.records[right][1])) for left, right in zip(found.left, found.right, strict=True)]
     told = {(min(pair), max(pair)): bits for pair, bits in zip(keys, found.bits.tolist(), strict=True)}
-    swapped, neither, half, equal = -2 + 5 + 7, -2 - 6 - 4, -2 + 5, -2 + 8 - 1 + 7
-    assert told == {
-        (1, 2): swapped, (1, 3): neither, (1, 4): half, (1, 5): equal, (2, 3): neither, (2, 4): -2 + 8, (2, 5): -2 + 5 + 9, (3, 4): -2 - 6,
-        (3, 5): neither, (4, 5): -2 - 6,
-    }  # fmt: skip
-    links = lk.read(lake, f"{INTO}__links").to_arrow().column("score").to_pylist()
-    assert sorted(links) == [10, 12, 12]
-    (step,) = identity.explain(lake, INTO, a=("shop", 1), b=("shop", 2)).steps
-    assert [(field.agreement, field.bits) for field in step.fields if field.column != "phone"] == [("swapped", 5), ("swapped", 7)]
-    assert "the other's last" in str(identity.weights(rules))
+    assert told[0, 1] == 5 - 1 + 7, "both in each other's place; the value that is frequent takes away, the one that is not adds nothing"
+    assert told[0, 3] == 5 - 1, "what is missing doesn't speak against it"
+    assert told[0, 4] == 8 - 1 - 4
+    assert told[5, 7] == -6 - 4, "bob is in the other's place, but zoe is not"
+    assert told[5, 6] == 8.5 - 4
+    assert told[2, 6] == -6 + 1, "a third column that may be swapped with the second"
+    rows = {row["record_id"]: int(row["record_key"]) for row in lk.read(lake, f"{INTO}__records").to_arrow().to_pylist()}
+    links = {
+        tuple(sorted((rows[link["left_id"]], rows[link["right_id"]]))): link["score"]
+        for link in lk.read(lake, f"{INTO}__links").to_arrow().to_pylist()
+    }
+    assert links == {pair: bits for pair, bits in told.items() if bits >= found.least_bits}
+    for pair, bits in told.items():
+        (step, *more) = identity.explain(lake, INTO, a=("shop", pair[0]), b=("shop", pair[1])).steps
+        if not more and {step.a[1], step.b[1]} == {str(key) for key in pair}:
+            assert sum(field.bits or 0 for field in step.fields) == bits
+    (step,) = identity.explain(lake, INTO, a=("shop", 0), b=("shop", 1)).steps
+    assert [field.agreement for field in step.fields if field.column in ("first", "last")] == ["swapped", "swapped"]
+    assert "the other's last" in str(identity.weights(SWAPPED))
 
 
 @pytest.mark.parametrize("record", [("shop", 9), ("shopp", 1), ("shop", "1 OR 1=1"), ("shop", "'")])

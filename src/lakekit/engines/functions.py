@@ -7,8 +7,8 @@
 | ``lk_is_ascii(text)`` | whether a text is of ASCII only |
 | ``lk_double(value)`` | the text of a floating-point number by which it is told from others; for digests, not for people |
 | ``lk_hash63(text)`` | a number from 0 to 2**63 - 1: the first 8 bytes of the MD5 of the text, without the sign bit |
-| ``lk_md5(text)`` | the MD5 of the text, as the engine has it quickest: for the next one only |
-| ``lk_first63(digest)`` | the number of ``lk_hash63`` from a column of digests. Worth while for millions: the column is named eight times |
+| ``lk_md5(text)`` | the MD5 of the text, as the engine has it quickest: only for ``lk_first63`` |
+| ``lk_first63(digest)`` | what ``lk_hash63`` gives, from such a digest. DuckDB is told its argument eight times: give it a column |
 | ``lk_code(text)`` | a number for it within one evaluation, by the engine's own hash of 63 bits: quicker, and another one on every engine |
 | ``lk_collect(value, position)`` | the values of a group as an array, in order of position (unique within the group) |
 | ``lk_to_json(struct)`` | a struct as a JSON object, without the fields that are NULL; NULLs stay in lists |

@@ -31,8 +31,8 @@ class Field:
 
     Attributes:
         column: The column.
-        agreement: ``equal``, ``alike`` or ``different``; ``swapped`` where one's value is the other's of the column it is compared with, too;
-            ``missing`` where one of them has no value.
+        agreement: ``equal``, ``alike`` or ``different``; ``swapped`` where it stands in the place of the other's value of the column that
+            ``compare(swapped=)`` names; ``missing`` where one of them has no value.
         likeness: From 0 to 1. None: not measured, or missing.
         bits: What it says to a probabilistic rule; above 0 for one person, below for two: strangers or relatives, whichever says less in all
             columns together. None: no such rule compares it.
@@ -250,10 +250,11 @@ def _bits(rules: Rules, a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str,
             if one is None or other is None:
                 continue
             likeness = similarity(one, other, item.scorer) if item.levels and one != other else None
-            frequencies = rule.model.of(place) if number == 0 and one == other else None
-            more = frequencies.adds(one) if frequencies else 0.0
-            outcome = item.outcome(likeness, equal=one == other, swapped=_swapped(item, a, b))
-            said[item.column] = said.get(item.column, 0.0) + row[outcome] + more
+            swapped = one != other and _swapped(item, a, b)
+            frequencies = rule.model.of(place) if number == 0 and (one == other or swapped) else None
+            more = min(frequencies.adds(one), frequencies.adds(other)) if frequencies else 0.0
+            outcome = item.outcome(likeness, equal=one == other, swapped=swapped)
+            said[item.column] = said.get(item.column, 0.0) + row[outcome] + (min(more, 0.0) if swapped else more)
         found.append((prior + sum(said.values()), said))
     return min(found, key=lambda one: one[0])[1]
 
@@ -265,9 +266,17 @@ def _objects(rule: Veto, a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
         return False
     if any(a[name] is not None and a[name] == b[name] for name in rule.unless):
         return False
-    return not _swapped(rule, a, b) and (rule.below == 1 or similarity(one, other, rule.scorer) < rule.below)
+    if rule.swapped and True in _meetings(rule.column, rule.swapped, a, b):
+        return False
+    return rule.below == 1 or similarity(one, other, rule.scorer) < rule.below
 
 
-def _swapped(rule: Veto | Comparison, a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-    """Whether one's value is the other's value of the column that it may be swapped with."""
-    return rule.swapped is not None and (a[rule.column] == b[rule.swapped] or b[rule.column] == a[rule.swapped])
+def _swapped(item: Comparison, a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """Whether the values stand in each other's place."""
+    meetings = _meetings(item.column, item.swapped, a, b) if item.swapped else ()
+    return True in meetings and False not in meetings
+
+
+def _meetings(column: str, other: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> list[bool]:
+    """Whether each record's value of a column is the other record's value of another column, where neither is missing."""
+    return [one[column] == two[other] for one, two in ((a, b), (b, a)) if one[column] is not None and two[other] is not None]

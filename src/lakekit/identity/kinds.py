@@ -67,6 +67,12 @@ def _column(name: object, place: str) -> None:
         )
 
 
+def _other_column(name: object, column: str, place: str) -> None:
+    _column(name, place)
+    if name == column:
+        raise ConfigError(place, "expected another column than the one that is compared", got=repr(name))
+
+
 def _fraction(value: object, place: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
         raise ConfigError(place, "expected a number above 0 and at most 1", got=repr(value))
@@ -194,7 +200,7 @@ class Veto:
         for name in self.unless:
             _column(name, "identity.veto(unless=)")
         if self.swapped is not None:
-            _column(self.swapped, "identity.veto(swapped=)")
+            _other_column(self.swapped, self.column, "identity.veto(swapped=)")
         _fraction(self.below, "identity.veto(below=)")
         _scorer(self.scorer, "identity.veto(scorer=)")
 
@@ -214,7 +220,7 @@ class Veto:
 
 @attrs.frozen
 class Comparison:
-    """How two values of a column are compared: equal, alike to one of some levels, or different. Made by `compare`."""
+    """How two values of a column are compared: equal, in the place of another column's, alike to one of some levels, or different. Made by `compare`."""
 
     column: str
     levels: tuple[float, ...] = attrs.field(converter=lambda levels: tuple(_number(level) for level in levels))
@@ -225,7 +231,7 @@ class Comparison:
     def __attrs_post_init__(self) -> None:
         _column(self.column, "identity.compare()")
         if self.swapped is not None:
-            _column(self.swapped, "identity.compare(swapped=)")
+            _other_column(self.swapped, self.column, "identity.compare(swapped=)")
         _scorer(self.scorer, "identity.compare(scorer=)")
         for level in self.levels:
             _fraction(level, "identity.compare(levels=)")
@@ -234,7 +240,7 @@ class Comparison:
 
     @property
     def outcomes(self) -> tuple[str, ...]:
-        """What a comparison can say, by number: from the most to the least alike, and where values swap places that."""
+        """What a comparison can say, by number: equal, swapped where that is looked for, the levels from the most to the least alike, different."""
         swapped = (f"the other's {self.swapped}",) if self.swapped else ()
         return ("equal", *swapped, *(f"{self.scorer} >= {level:g}" for level in self.levels), "different")
 

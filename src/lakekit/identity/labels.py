@@ -123,7 +123,8 @@ def pairs(lake: Lake, identities: TableName, *, rules: Rules | None = None, samp
         if (frequencies := rule.model.of(number)) is not None:
             column = values[item.column]
             adds = np.array([frequencies.adds(text) for text in column.texts] or [0.0])
-            odds[0] += np.where(level == 0, adds[np.maximum(column.codes[left], 0)], 0.0)
+            both = np.minimum(adds[np.maximum(column.codes[left], 0)], adds[np.maximum(column.codes[right], 0)])
+            odds[0] += np.where(level == 0, both, np.where((level == 1) & (item.swapped is not None), np.minimum(both, 0.0), 0.0))
     bits = np.minimum.reduce(odds)
     records = tuple((row["source"], row["record_key"]) for row in rows.select(["source", "record_key"]).to_pylist())
     return Pairs(state.label, rule.least_bits, bits, left, right, records, values)

@@ -259,8 +259,9 @@ def compare(
         scorer: How likeness is measured; see `Scorer`.
         term_frequency: Whether an equal value says more where it is rare and less where it is frequent. How frequent values are is learned
             by `train` and frozen in the model.
-        swapped: A column whose values stand in this one's place now and then, as last names do in that of first names. That a value is the other
-            record's value there is an outcome of its own, after equal. To see names in each other's place, say so of both columns.
+        swapped: A column whose values stand in this one's place now and then, as last names do in that of first names. That they do, each in the
+            place of the other, is an outcome of its own, after equal; where one is missing the other one tells. Say so of both columns.
+            A frequent value says less then, too, and a rare one no more.
 
     Raises:
         ConfigError: An unknown scorer, or levels out of order.

@@ -11,6 +11,7 @@ from lakekit.engines.plan import Frame, Node, Query
 from lakekit.engines.sql import double
 from lakekit.engines.types import ident
 from lakekit.identity.kinds import Comparison, Probabilistic, Scorer, Veto
+from lakekit.identity.model import Frequencies
 from lakekit.identity.rules import Rules
 from lakekit.identity.similarity import similarity_function, similarity_name
 from lakekit.identity.tables import Run
@@ -82,16 +83,15 @@ def _of_pairs(run: Run, pairs: Node, records: Node) -> Node:
 
 def _coded(run: Run, records: Node, codes: dict[str, str]) -> Frame:
     """Records with their values as numbers, and with those as text that more is measured of than whether they are equal."""
-    as_text = {column for column, _ in _measures(run.rules)}
-    digests, numbers = ["record_id"], ["record_id"]
+    as_text, named = {column for column, _ in _measures(run.rules)}, _named(run.rules)
+    inner, outer = ["record_id"], ["record_id"]
     for name, code in codes.items():
-        named = _is_named(name, run.rules)
-        digests.append(f"CASE WHEN {ident(name)} IS NOT NULL THEN {'lk_md5' if named else 'lk_code'}({ident(name)}) END AS {code}")
-        numbers.append(f"lk_first63({code}) AS {code}" if named else code)
+        inner.append(f"CASE WHEN {ident(name)} IS NOT NULL THEN {'lk_md5' if name in named else 'lk_code'}({ident(name)}) END AS {code}")
+        outer.append(f"lk_first63({code}) AS {code}" if name in named else code)
         if name in as_text:
-            digests.append(f"{ident(name)} AS {code}_text")
-            numbers.append(f"{code}_text")
-    return run.few(f"SELECT {', '.join(numbers)} FROM (SELECT {', '.join(digests)} FROM records r)", records=records)
+            inner.append(f"{ident(name)} AS {code}_text")
+            outer.append(f"{code}_text")
+    return run.few(f"SELECT {', '.join(outer)} FROM (SELECT {', '.join(inner)} FROM records r)", records=records)
 
 
 def _measured(run: Run, wide: Frame, coded: Frame, codes: dict[str, str]) -> tuple[Query, list[Frame]]:
@@ -105,11 +105,11 @@ def _measured(run: Run, wide: Frame, coded: Frame, codes: dict[str, str]) -> tup
         low = f"CASE WHEN {left} <> {right} THEN least({left}, {right}) END"  # of equal values nothing is looked for
         joins.append(f"LEFT JOIN {alike} ON {alike}.low = {low} AND {alike}.high = greatest({left}, {right})")
         told.append(f"CASE WHEN {left} = {right} THEN {double(1)} ELSE {alike}.score END AS likeness_{number}")
-    for number, (column, known) in _frequencies(run).items():
-        often, code = f"frequent_{number}", codes[column]
-        inputs[often] = known
-        joins.append(f"LEFT JOIN {often} ON {often}.code = w.l_{code} AND w.l_{code} = w.r_{code}")
-        told.append(f"{often}.bits AS often_{number}")
+    for number, (item, frequencies) in _frequencies(run.rules.probabilistic).items():
+        inputs[f"frequent_{number}"] = _frequent(run, frequencies)
+        more, adds = _often(number, item, double(frequencies.rest), codes[item.column])
+        joins += more
+        told.append(f"{adds} AS often_{number}")
     return Query(f"SELECT {', '.join(told)} FROM wide w {' '.join(joins)}", inputs), held
 
 
@@ -121,19 +121,16 @@ def _columns(rules: Rules) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _is_named(column: str, rules: Rules) -> bool:
-    """Whether the model names frequent values of it, or of one it is compared with: then its values' numbers are those of the model."""
+def _named(rules: Rules) -> set[str]:
+    """The columns whose values' numbers are those of the model: it names frequent values of them, or of one they are compared with."""
     rule = rules.probabilistic
-    compared = [*rules.never, *(rule.compare if rule else ())]
-    alike = {
-        column,
-        *(name for one in compared if one.swapped for name in (one.column, one.swapped) if column in (one.column, one.swapped)),
-    }
-    return (
-        rule is not None
-        and rule.model is not None
-        and any(item.column in alike and rule.model.of(number) is not None for number, item in enumerate(rule.compare))
-    )
+    if rule is None or rule.model is None:
+        return set()
+    found = {item.column for number, item in enumerate(rule.compare) if rule.model.of(number) is not None}
+    together = [{one.column, one.swapped} for one in (*rules.never, *rule.compare) if one.swapped]
+    while more := {name for names in together if names & found for name in names if name} - found:
+        found |= more
+    return found
 
 
 def _measures(rules: Rules) -> dict[Measure, float]:
@@ -168,30 +165,31 @@ def _alike(run: Run, wide: Frame, coded: Frame, code: str, scorer: Scorer, least
     return alike
 
 
-def _frequencies(run: Run) -> dict[int, tuple[str, Frame]]:
-    """The frequent values of a comparison, by its place: its column, and the ``code`` of each with the ``bits`` that it adds when both have it."""
+def _frequencies(rule: Probabilistic | None) -> dict[int, tuple[Comparison, Frequencies]]:
+    """The comparisons of which frequent values are known, by their places."""
+    known = {number: (item, rule.model.of(number)) for number, item in enumerate(rule.compare)} if rule and rule.model else {}
+    return {number: (item, frequencies) for number, (item, frequencies) in known.items() if frequencies is not None}
+
+
+def _frequent(run: Run, frequencies: Frequencies) -> Frame:
+    """Frequent values: the ``code`` of each, and the ``bits`` that it adds."""
     import pyarrow as pa
 
-    rule = run.rules.probabilistic
-    if rule is None:
-        return {}
-    assert rule.model is not None  # noqa: S101 -- required at the start of the run
-    known = ((number, item.column, rule.model.of(number)) for number, item in enumerate(rule.compare))
-    return {
-        number: (
-            column,
-            run.lake.engine.frame(
-                pa.table(
-                    {
-                        "code": pa.array([code for code, _ in frequencies.bits], pa.int64()),
-                        "bits": pa.array([bits for _, bits in frequencies.bits], pa.float64()),
-                    }
-                )
-            ),
-        )
-        for number, column, frequencies in known
-        if frequencies is not None
-    }
+    codes, bits = zip(*frequencies.bits, strict=True) if frequencies.bits else ((), ())
+    return run.lake.engine.frame(pa.table({"code": pa.array(codes, pa.int64()), "bits": pa.array(bits, pa.float64())}))
+
+
+def _often(number: int, item: Comparison, rest: str, code: str) -> tuple[list[str], str]:
+    """SQL: what the value of a comparison adds, and the joins it takes. Where two values are swapped it is the less of what they add."""
+    left, right = f"w.l_{code}", f"w.r_{code}"
+    joins = [f"LEFT JOIN frequent_{number} l_{number} ON l_{number}.code = {left}"]
+    adds = f"coalesce(l_{number}.bits, {rest})"
+    if not item.swapped:
+        return [f"{joins[0]} AND {left} = {right}"], adds
+    return [
+        *joins,
+        f"LEFT JOIN frequent_{number} r_{number} ON r_{number}.code = {right}",
+    ], f"least({adds}, coalesce(r_{number}.bits, {rest}))"
 
 
 def _vetoed(rule: Veto, codes: dict[str, str], likeness: dict[Measure, str]) -> str:
@@ -202,8 +200,8 @@ def _vetoed(rule: Veto, codes: dict[str, str], likeness: dict[Measure, str]) -> 
         differ += f" AND {likeness[rule.column, rule.scorer]} < {double(rule.below)}"
     excuses = [f"w.l_{codes[name]} = w.r_{codes[name]}" for name in rule.unless]
     if rule.swapped:
-        excuses.append(_swapped(code, codes[rule.swapped]))
-    excused = "".join(f" AND NOT coalesce({excuse}, false)" for excuse in excuses)
+        excuses.append(" OR ".join(_meetings(code, codes[rule.swapped])))
+    excused = "".join(f" AND NOT coalesce(({excuse}), false)" for excuse in excuses)
     return f"({differ}{excused})"
 
 
@@ -213,8 +211,7 @@ def _levels(rule: Probabilistic, codes: dict[str, str], likeness: dict[Measure, 
     found: list[str] = []
     for number, item in enumerate(rule.compare):
         found.append(f"{_level(item, codes, likeness.get((item.column, item.scorer), '0'))} AS level_{number}")
-        found += [f"w.often_{number}"] if rule.model.of(number) else []
-    return found
+    return found + [f"w.often_{number}" for number in _frequencies(rule)]
 
 
 def _bits(rule: Probabilistic) -> str:
@@ -227,10 +224,9 @@ def _bits(rule: Probabilistic) -> str:
             outcomes = " ".join(f"WHEN {level} THEN {double(value)}" for level, value in enumerate(row))
             terms.append(f"CASE w.level_{number} {outcomes} ELSE {double(0)} END")
         odds.append(" + ".join(terms))
-    for number, _ in enumerate(rule.compare):
-        if (frequencies := rule.model.of(number)) is not None:  # how frequent a value is among all, which says nothing of a family
-            rest = double(frequencies.rest)
-            odds[0] += f" + CASE WHEN w.level_{number} = 0 THEN coalesce(w.often_{number}, {rest}) ELSE {double(0)} END"
+    for number, (item, _) in _frequencies(rule).items():  # how frequent a value is among all, which says nothing of a family
+        swapped = f"WHEN 1 THEN least(w.often_{number}, {double(0)}) " if item.swapped else ""
+        odds[0] += f" + CASE w.level_{number} WHEN 0 THEN w.often_{number} {swapped}ELSE {double(0)} END"
     return f"least({', '.join(odds)})" if len(odds) > 1 else odds[0]
 
 
@@ -238,11 +234,12 @@ def _level(item: Comparison, codes: dict[str, str], likeness: str) -> str:
     """SQL: the number of a comparison's outcome, 0 for equal; NULL where a value is missing."""
     code = codes[item.column]
     left, right = f"w.l_{code}", f"w.r_{code}"
-    swapped = f"WHEN {_swapped(code, codes[item.swapped])} THEN 1 " if item.swapped else ""
+    one, other = _meetings(code, codes[item.swapped]) if item.swapped else ("", "")
+    swapped = f"WHEN coalesce({one}, {other}) AND coalesce({other}, {one}) THEN 1 " if item.swapped else ""  # one does, and none does not
     alike = " ".join(f"WHEN {likeness} >= {double(least)} THEN {number}" for number, least in item.alike.items())
     return f"(CASE WHEN {left} IS NULL OR {right} IS NULL THEN NULL WHEN {left} = {right} THEN 0 {swapped}{alike} ELSE {len(item.outcomes) - 1} END)"
 
 
-def _swapped(code: str, other: str) -> str:
-    """SQL: a value is the other record's value of another column; NULL where that is not known."""
-    return f"(w.l_{code} = w.r_{other} OR w.l_{other} = w.r_{code})"
+def _meetings(code: str, other: str) -> tuple[str, str]:
+    """SQL: whether each record's value of a column is the other record's value of another column; NULL where one is missing."""
+    return f"w.l_{code} = w.r_{other}", f"w.l_{other} = w.r_{code}"

@@ -282,7 +282,8 @@ def levels_of(item: Comparison, values: dict[str, Encoded], left: Array, right: 
             level[alike >= least] = number
         levels[unequal] = level[place]
     if item.swapped:
-        levels[_swapped(column, values[item.swapped], left, right)] = 1
+        one, other = _meetings(column, values[item.swapped], left, right)
+        levels[((one == 1) | (other == 1)) & (one != 0) & (other != 0)] = 1
     levels[a == b] = 0
     levels[(a < 0) | (b < 0)] = -1
     return levels
@@ -299,23 +300,29 @@ def _vetoed(veto: Veto, values: dict[str, Encoded], left: Array, right: Array) -
         codes = values[name].codes
         excused |= (codes[left] >= 0) & (codes[left] == codes[right])
     if veto.swapped:
-        excused |= _swapped(values[veto.column], values[veto.swapped], left, right)
+        one, other = _meetings(values[veto.column], values[veto.swapped], left, right)
+        excused |= (one == 1) | (other == 1)
     return (levels == len(compared.outcomes) - 1) & ~excused
 
 
-def _swapped(column: Encoded, other: Encoded, left: Array, right: Array) -> Array:
-    """Of which pairs a record's value of a column is the other's value of another column."""
+def _meetings(column: Encoded, other: Encoded, left: Array, right: Array) -> tuple[Array, Array]:
+    """Whether each record's value of a column is the other record's value of another column: 1 or 0, -1 where one is missing."""
     import numpy as np
 
     known = {text: code for code, text in enumerate(column.texts)}
-    as_of = np.array([*(known.get(text, -2) for text in other.texts), -2])[other.codes]  # -2: not a value of the column
-    return (column.codes[left] == as_of[right]) | (as_of[left] == column.codes[right])
+    as_of = np.array([*(known.get(text, -2) for text in other.texts), -2])[other.codes]  # -2: no value of the column
+
+    def meet(of_column: Array, of_other: Array) -> Array:
+        missing = (column.codes[of_column] < 0) | (other.codes[of_other] < 0)
+        return np.where(missing, -1, column.codes[of_column] == as_of[of_other])
+
+    return meet(left, right), meet(right, left)
 
 
 def _brought_by_others(item: Comparison, blocks: Sequence[Block], of_blocks: Sequence[Array], chosen: Array) -> Array:
     """Which pairs a block brings together that the column is no part of, since of the others it is known that they agree. None such: all of them."""
     import numpy as np
 
-    others = [pairs for block, pairs in zip(blocks, of_blocks, strict=True) if item.column not in block.columns]
+    others = [pairs for block, pairs in zip(blocks, of_blocks, strict=True) if not {*item.columns} & {*block.columns}]
     found = np.isin(chosen, np.concatenate(others)) if others else np.zeros(len(chosen), dtype=bool)
     return found if found.any() else ~found

@@ -19,7 +19,7 @@ class Weight:
 
     Attributes:
         column: The column compared.
-        outcome: ``equal``, a level such as ``jaro_winkler >= 0.92``, or ``different``.
+        outcome: ``equal``, ``the other's last``, a level such as ``jaro_winkler >= 0.92``, or ``different``.
         bits: Above 0 for one person, below for two.
         varies: From which to which value term frequencies change it. None: they don't.
         relatives: What it says against each kind of relatives.

@@ -137,6 +137,8 @@ MISTAKES: dict[str, Callable[[], Any]] = {
     "a likeness in words": lambda: fuzzy("name", at_least="high", within="phone"),  # type: ignore[arg-type]
     "an unknown scorer": lambda: fuzzy("name", at_least=0.9, within="phone", scorer="soundex"),  # type: ignore[arg-type]
     "a veto below zero": lambda: veto("name", below=-1),
+    "a veto swapped with itself": lambda: veto("name", swapped="name"),
+    "a comparison swapped with itself": lambda: compare("name", swapped="name"),
     "a veto swapped with no column": lambda: veto("name", swapped=""),
     "a comparison swapped with a column of lakekit's own": lambda: compare("name", swapped="_deleted_at"),
     "an unknown scorer in a veto": lambda: veto("name", scorer="soundex"),  # type: ignore[arg-type]
