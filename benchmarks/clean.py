@@ -10,7 +10,6 @@ Each measurement is a process of its own; medians are shown. What is compared is
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -137,9 +136,7 @@ def made(rows: pa.Table) -> str:
 def median(step: Callable[[Subject], int], folder: str, chain: list[rules.Rule], words: str, repeat: int) -> Measurement:
     """The median of some runs by processor time."""
     with measure.progress(step.__name__):
-        found = [measure.fresh(step, prepare, folder, chain, words) for _ in range(repeat)]
-    middle = statistics.median_low([one.cpu for one in found])
-    return next(one for one in found if one.cpu == middle)
+        return measure.median([measure.fresh(step, prepare, folder, chain, words) for _ in range(repeat)])
 
 
 def phone_numbers(options: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import platform
+import statistics
 import sys
 import threading
 import time
@@ -43,6 +44,12 @@ def fresh(step: Callable[[Subject], int], prepare: Callable[..., Subject], *argu
     """Run ``step(prepare(*arguments))`` in a process of its own; only the step is timed. It says how many rows it worked on."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_measured, step, prepare, *arguments).result()
+
+
+def median(found: Sequence[Measurement]) -> Measurement:
+    """The one in the middle by processor time."""
+    middle = statistics.median_low([one.cpu for one in found])
+    return next(one for one in found if one.cpu == middle)
 
 
 def alone(function: Callable[..., Measurement], *arguments: object) -> Measurement:

@@ -9,7 +9,7 @@
 | ``lk_hash63(text)`` | a number from 0 to 2**63 - 1: the first 8 bytes of the MD5 of the text, without the sign bit |
 | ``lk_md5(text)`` | the MD5 of the text, as the engine has it quickest: only for ``lk_first63`` |
 | ``lk_first63(digest)`` | what ``lk_hash63`` gives, from such a digest. DuckDB is told its argument eight times: give it a column |
-| ``lk_code(text)`` | a number for it within one evaluation, by the engine's own hash of 63 bits: quicker, and another one on every engine |
+| ``lk_code(value, …)`` | a number for values within one evaluation, by the engine's own hash of 63 bits: quicker, and another one on every engine |
 | ``lk_collect(value, position)`` | the values of a group as an array, in order of position (unique within the group) |
 | ``lk_to_json(struct)`` | a struct as a JSON object, without the fields that are NULL; NULLs stay in lists |
 | ``lk_instant(timestamp)`` | an instant as JSON holds it, to the microsecond: ``2026-01-01 08:15:00.25+00`` |
@@ -75,7 +75,7 @@ _TEMPLATES: Final[Mapping[str, Mapping[str, str]]] = {
         # To make digits and a number of them takes as long again as the digest. As a number it has its first byte last.
         "lk_md5": "CAST(MD5_NUMBER({v}) & 18446744073709551615 AS UBIGINT)",
         "lk_first63": f"CAST({_reversed_bytes('{v}')} & 9223372036854775807 AS BIGINT)",
-        "lk_code": "CAST(HASH({v}) >> 1 AS BIGINT)",
+        "lk_code": "CAST({v} >> 1 AS BIGINT)",
         "lk_is_ascii": "STRLEN({v}) = LENGTH({v})",
         "lk_collect": "LIST({v} ORDER BY {p} ASC NULLS FIRST)",
         # A merge patch drops what is NULL in objects, but does not look into lists.
@@ -88,7 +88,7 @@ _TEMPLATES: Final[Mapping[str, Mapping[str, str]]] = {
         "lk_hash63": "CAST(CONV(SUBSTRING(MD5({v}), 1, 16), 16, -10) AS BIGINT) & 9223372036854775807",
         "lk_md5": "MD5({v})",
         "lk_first63": "CAST(CONV(SUBSTRING({v}, 1, 16), 16, -10) AS BIGINT) & 9223372036854775807",
-        "lk_code": "XXHASH64({v}) & 9223372036854775807",
+        "lk_code": "{v} & 9223372036854775807",
         "lk_is_ascii": "OCTET_LENGTH({v}) = CHAR_LENGTH({v})",
         # Spark's collect_list knows no order; sort pairs instead. Positions are unique, so the values are never compared.
         "lk_collect": "TRANSFORM(ARRAY_SORT(COLLECT_LIST(STRUCT({p} AS p, {v} AS v))), x -> x.v)",
@@ -150,9 +150,8 @@ def expand(expression: exp.Expr, dialect: str) -> exp.Expr:
             return _fill(_TEXTS[family(arguments[1].name)], "databricks", v=one_deep(arguments[0]))
         if name == "lk_double":
             return _fill(_DOUBLE, "databricks", v=exp.cast(one_deep(arguments[0]), exp.DType.DOUBLE))
-        if name in {"lk_hash63", "lk_md5"} and engine == "duckdb":
-            arguments = [_in_one(arguments[0])]
         if name in _TEMPLATES[engine]:
+            arguments = _prepared(name, arguments, engine)
             return _fill(_TEMPLATES[engine][name], engine, v=one_deep(arguments[0]), p=one_deep(arguments[-1]))
         if name == "lk_from_json":
             return exp.Anonymous(this="FROM_JSON", expressions=[one_deep(arguments[0]), _json_schema(arguments[1].name, engine)])
@@ -207,6 +206,15 @@ def _json_schema(struct: str, engine: str) -> exp.Expr:
         return exp.Literal.string(struct)
     fields = cast("list[exp.ColumnDef]", exp.DataType.build(struct, dialect="databricks").expressions)
     return exp.Literal.string(json.dumps({field.name: field.args["kind"].sql(dialect="duckdb") for field in fields}))
+
+
+def _prepared(name: str, arguments: list[exp.Expr], engine: str) -> list[exp.Expr]:
+    """The arguments as a template takes them."""
+    if name == "lk_code":  # any number of them
+        return [exp.Anonymous(this="HASH" if engine == "duckdb" else "XXHASH64", expressions=arguments)]
+    if name in {"lk_hash63", "lk_md5"} and engine == "duckdb":
+        return [_in_one(arguments[0])]
+    return arguments
 
 
 def _in_one(text: exp.Expr) -> exp.Expr:

@@ -101,10 +101,12 @@ def _measured(run: Run, wide: Frame, coded: Frame, codes: dict[str, str]) -> tup
     for number, ((column, scorer), least) in enumerate(_measures(run.rules).items()):
         left, right, alike = f"w.l_{codes[column]}", f"w.r_{codes[column]}", f"alike_{number}"
         held.append(_alike(run, wide, coded, codes[column], scorer, least))
-        inputs[alike] = held[-1]
+        # Filtered afterwards: DuckDB would measure once more what passes.
+        inputs[alike] = Query(f"SELECT * FROM alike WHERE score >= {double(least)}", {"alike": held[-1]})
         low = f"CASE WHEN {left} <> {right} THEN least({left}, {right}) END"  # of equal values nothing is looked for
         joins.append(f"LEFT JOIN {alike} ON {alike}.low = {low} AND {alike}.high = greatest({left}, {right})")
-        told.append(f"CASE WHEN {left} = {right} THEN {double(1)} ELSE {alike}.score END AS likeness_{number}")
+        unequal = f"WHEN {left} <> {right} THEN coalesce({alike}.score, {double(0)})"
+        told.append(f"CASE WHEN {left} = {right} THEN {double(1)} {unequal} END AS likeness_{number}")
     for number, (item, frequencies) in _frequencies(run.rules.probabilistic).items():
         inputs[f"frequent_{number}"] = _frequent(run, frequencies)
         more, adds = _often(number, item, double(frequencies.rest), codes[item.column])
@@ -153,14 +155,13 @@ def _alike(run: Run, wide: Frame, coded: Frame, code: str, scorer: Scorer, least
         f"SELECT DISTINCT c.{code} AS code, c.{code}_text AS text FROM coded c LEFT SEMI JOIN ({asked}) p ON p.code = c.{code}",
         {"coded": coded, "pairs": distinct},
     )
-    alike = run.session.stage(
-        Query(
-            f"SELECT d.low, d.high, {similarity_name(scorer, least)}(a.text, b.text) AS score FROM pairs d "
-            "JOIN texts a ON a.code = d.low JOIN texts b ON b.code = d.high",
-            {"pairs": distinct, "texts": texts},
-            {similarity_name(scorer, least): similarity_function(scorer, least)},
-        )
+    name = similarity_name(scorer, least)
+    measured = Query(
+        f"SELECT d.low, d.high, {name}(a.text, b.text) AS score FROM pairs d JOIN texts a ON a.code = d.low JOIN texts b ON b.code = d.high",
+        {"pairs": distinct, "texts": texts},
+        {name: similarity_function(scorer, least)},
     )
+    alike = run.session.stage(measured)
     run.session.discard(distinct)
     return alike
 
