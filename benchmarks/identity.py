@@ -240,9 +240,10 @@ def main() -> None:
             found, figures = splink(options.splink, table.drop_columns(["source", "who", "full_name"]), MODEL, [AT_LEAST], SURE, TRAIN)
             size = f"{figures['seconds']:.1f} s with training ({figures['train']:.1f} s), {figures['peak'] / 1e6:,.0f} MB"
             print(f"\nSplink at {AT_LEAST}: {size}, {figures['pairs']:,} pairs; {quality(folder, found[AT_LEAST])}")
-            train, dry, full = (steps[title].wall for title in ("train", f"resolve {first:,}, nothing written", f"resolve {first:,}"))
-            print(f"Splink by ours, seconds: {figures['seconds'] / dry:.1f} resolving alone (target 7), ", end="")
-            print(f"{figures['seconds'] / (train + full):.1f} with training and everything written (target 4)")
+            dry, full = steps[f"resolve {first:,}, nothing written"].wall, steps[f"resolve {first:,}"].wall + steps["train"].wall
+            theirs = figures["seconds"] * first / table.num_rows  # it resolves the later ones, too
+            print(f"Splink by ours, seconds a record: {theirs / dry:.1f} resolving alone (target 7), ", end="")
+            print(f"{theirs / full:.1f} with training and everything written (target 4)")
 
 
 if __name__ == "__main__":

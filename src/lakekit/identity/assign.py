@@ -38,14 +38,19 @@ def update(run: Run, records: Table, links: Table, bookmark: Bookmark, read: Com
 def _changes(run: Run, now: Table, members: Frame, gone: Node) -> Node:
     """The rows to write: records that get another id, records that are gone, and what became of ids."""
     assigned = Query(f"SELECT * FROM rows WHERE kind = '{RECORD}'", {"rows": now.rows})
+    known = run.few(
+        "SELECT r.* FROM assigned r LEFT SEMI JOIN members m ON m.source = r.source AND m.record_key = r.record_key",
+        assigned=assigned,
+        members=members,
+    )
     stored = run.query(
         f"SELECT m.node, m.part, m.source, m.record_key, r.master_user_id, r.former_user_id, r.generation, r.source IS NOT NULL AS there, "
         f"r.source IS NOT NULL AND r.`{system.DELETED_AT}` IS NULL AS lives "
-        "FROM members m LEFT JOIN assigned r ON r.source = m.source AND r.record_key = m.record_key",
+        "FROM members m LEFT JOIN known r ON r.source = m.source AND r.record_key = m.record_key",
         members=members,
-        assigned=assigned,
+        known=known,
     )
-    lost = run.query(
+    lost = run.few(
         f"SELECT r.* FROM assigned r LEFT SEMI JOIN gone g ON g.source = r.source AND g.record_key = r.record_key WHERE r.`{system.DELETED_AT}` IS NULL",
         assigned=assigned,
         gone=gone,

@@ -40,12 +40,13 @@ def update(run: Run, records: Table, keys: Table, table: Table) -> tuple[Table, 
     def differ(now: Table) -> Node:
         if everything and now.is_empty(run):
             return first(LINKS, wanted, held=True)
-        stored = Query(f"SELECT * FROM links WHERE NOT {DECIDED}", {"links": now.rows})
+        stored: Node = Query(f"SELECT * FROM links WHERE NOT {DECIDED}", {"links": now.rows})
         if not everything:
-            stored = Query(
+            stored = run.few(
                 "SELECT l.* FROM links l LEFT JOIN dirty a ON a.record_id = l.left_id LEFT JOIN dirty b ON b.record_id = l.right_id "
                 "WHERE a.record_id IS NOT NULL OR b.record_id IS NOT NULL",
-                {"links": stored, "dirty": pairs.dirty},
+                links=stored,
+                dirty=pairs.dirty,
             )
         return difference(LINKS, wanted, stored, run.instant)
 
