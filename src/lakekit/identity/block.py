@@ -15,7 +15,7 @@ from lakekit.identity.tables import KEYS, News, Run, Table, derived_bookmark, di
 
 
 def _digest(block: Block, number: int, *, kept: bool) -> str:
-    """SQL for the digest of the block and of the values, whose number is what records of a block meet under; or for any number like that."""
+    """SQL for the digest of the block and of the values, whose number is what records meet under. Not ``kept``: a number, by the quickest hash."""
     if not kept:
         return f"lk_code({number}, {', '.join(map(ident, block.columns))})"
     values = " || ".join(f"lk_text({ident(name)}, 'STRING')" for name in block.columns)
