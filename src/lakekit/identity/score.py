@@ -28,7 +28,7 @@ class Scored:
 
     Attributes:
         rows: What was kept of the pairs, ``vetoed``, ``bits`` (0 without a probabilistic rule), and a likeness for each fuzzy rule, by its
-            place among the rules: ``fuzzy_0``; NULL where a value is missing.
+            place among the rules: ``fuzzy_0``; NULL where a value is missing, 0 where it is less than any rule asks for.
     """
 
     rows: Frame
@@ -95,7 +95,10 @@ def _coded(run: Run, records: Node, codes: dict[str, str]) -> Frame:
 
 
 def _measured(run: Run, wide: Frame, coded: Frame, codes: dict[str, str]) -> tuple[Query, list[Frame]]:
-    """The pairs with ``likeness_0`` … for each measure, NULL where a value is missing, and ``often_0`` … for frequent values; what to discard."""
+    """The pairs with the likeness by each measure, and what frequent values add; and what is to be discarded.
+
+    ``likeness_0`` … is NULL where a value is missing, and 0 where it is too small to matter. ``often_0`` … is in bits.
+    """
     inputs: dict[str, Node] = {"wide": wide}
     told, joins, held = ["w.*"], list[str](), list[Frame]()
     for number, ((column, scorer), least) in enumerate(_measures(run.rules).items()):
